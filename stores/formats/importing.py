@@ -1,0 +1,209 @@
+"""Bring a data set of any known format into our layout.
+
+    find the files ─► items, users ─► interactions, streamed ─► split ─► rename into place
+                                         └── a bad row stops it all, or is left out and listed
+
+Everything is written beside the target and renamed at the end, so a failed import leaves nothing.
+Columns of interactions that we have no use for are left behind; those of items and users become
+attributes. `min_rating` drops interactions rated lower, and those without a rating.
+"""
+
+import csv
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from errors import DataError, UsageError
+from stores.formats import headers, layout, recbole, registry
+from stores.formats.rows import PARTS, BadRow, Entity, OnBad, Pair, Row, Spelling, cleaned, refuse
+from stores.formats.tables import Sources, Table
+from stores.formats.writing import InteractionWriter, write_entities, write_pairs
+
+ON_BAD_ROWS = ("error", "skip")
+
+
+@dataclass(frozen=True, slots=True)
+class ImportReport:
+    users: int
+    items: int
+    interactions: int
+    splits: dict[str, int] | None
+    skipped: tuple[BadRow, ...]
+    out: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """How to read: the format and encoding, whose column is whose, what to do with bad rows."""
+
+    format: str
+    encoding: str
+    spelling: Spelling
+    min_rating: float | None
+    bad: OnBad
+
+    def table(self, path: Path) -> Table:
+        return registry.read(path, self.encoding, self.format)
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What the interactions left: rows by pair, ids, and the parts of a split they carried."""
+
+    first: dict[Pair, int] = field(default_factory=dict)
+    dropped: set[Pair] = field(default_factory=set)
+    users: dict[str, None] = field(default_factory=dict)
+    items: dict[str, None] = field(default_factory=dict)
+    parts: dict[str, list[Pair]] = field(default_factory=lambda: {part: [] for part in PARTS})
+
+
+def import_data(
+    src: Path,
+    out: Path,
+    *,
+    format: str = "auto",
+    columns: Mapping[str, str] | None = None,
+    items: Path | None = None,
+    users: Path | None = None,
+    on_bad_rows: str = "error",
+    encoding: str = "utf-8",
+    min_rating: float | None = None,
+) -> ImportReport:
+    """Read `src`, a file of interactions or a folder, and write a data folder to `out`."""
+    if on_bad_rows not in ON_BAD_ROWS:
+        raise UsageError(f"Unknown way with bad rows {on_bad_rows!r}.", hint="error or skip")
+    headers.check_known(columns or {})
+    files = sources(src, format)
+    files = replace(files, items=items or files.items, users=users or files.users)
+    skipped: list[BadRow] = []
+    bad = refuse if on_bad_rows == "error" else skipped.append
+    wishes = Wishes(format, encoding, Spelling(columns or {}), min_rating, bad)
+    with new_folder(out) as folder:
+        counts = write(folder, files, wishes)
+        if src.is_dir() and layout.about(src):
+            shutil.copyfile(src / "dataset.yaml", folder / "dataset.yaml")
+        if skipped:
+            write_skipped(folder / "skipped.csv", skipped)
+    return replace(counts, skipped=tuple(skipped), out=out)
+
+
+def sources(src: Path, format: str) -> Sources:
+    """Which files there are. A RecBole dataset may be named by a prefix that is no file itself."""
+    if format != "auto":
+        registry.known(format)
+    atomic = src.is_dir() and any(src.glob("*.inter"))
+    prefix = not src.exists() and any(src.parent.glob(f"{src.name}.*inter"))
+    if format == "recbole" or (format == "auto" and (atomic or prefix or src.suffix == ".inter")):
+        return recbole.find(src)
+    if src.is_dir():
+        return layout.find(src, abroad=True)
+    if not src.is_file():
+        raise DataError(f"There is no {src}.", hint="Name a file of interactions, or a folder.")
+    return Sources(((src, None),))
+
+
+def write(folder: Path, files: Sources, wishes: Wishes) -> ImportReport:
+    items, users = (
+        None
+        if path is None
+        else layout.entities(kind, wishes.table(path), wishes.spelling, wishes.bad)
+        for kind, path in (("items", files.items), ("users", files.users))
+    )
+    kept = Kept()
+    with InteractionWriter(folder / "interactions.parquet") as writer:
+        for path, part in files.interactions:
+            for row in rows(wishes.table(path), (users, items), kept, wishes):
+                keep(row, part or row.split, kept)
+                writer.add(row)
+    if not kept.first:
+        raise DataError("No interaction is left to import.", hint="Is it the right file?")
+    items = items or {id: Entity(id, {}, 0) for id in kept.items}
+    users = users or {id: Entity(id, {}, 0) for id in kept.users}
+    write_entities(folder / "items.parquet", "item_id", items.values())
+    write_entities(folder / "users.parquet", "user_id", users.values())
+    splits = write_split(folder, files, kept, wishes)
+    return ImportReport(len(users), len(items), len(kept.first), splits, (), folder)
+
+
+def rows(
+    table: Table,
+    known: tuple[Mapping[str, Entity] | None, Mapping[str, Entity] | None],
+    kept: Kept,
+    wishes: Wishes,
+) -> Iterator[Row]:
+    """The good rows of one file that are rated high enough."""
+    for row in cleaned("interactions", table, wishes.spelling, wishes.bad):
+        if wishes.min_rating is not None and (row.rating is None or row.rating < wishes.min_rating):
+            kept.dropped.add((row.user, row.item))
+            continue
+        reason = layout.stranger(row, *known)
+        if reason is None and (row.user, row.item) in kept.first:
+            before = kept.first[row.user, row.item]
+            reason = f"user {row.user!r} and item {row.item!r} are already in row {before}"
+        if reason is None:
+            yield row
+        else:
+            wishes.bad(BadRow(table.path.name, row.number, reason))
+
+
+def keep(row: Row, part: str | None, kept: Kept) -> None:
+    kept.first[row.user, row.item] = row.number
+    kept.users[row.user] = None
+    kept.items[row.item] = None
+    if part is not None:
+        kept.parts[part].append((row.user, row.item))
+
+
+def write_split(folder: Path, files: Sources, kept: Kept, wishes: Wishes) -> dict[str, int] | None:
+    """train/val/test.parquet, if the source has a split, in whichever way."""
+    parts = kept.parts
+    if files.pairs:
+        parts = {part: [] for part in PARTS}
+        for part, path in files.pairs:
+            parts[part] = list(pairs(wishes.table(path), kept, wishes))
+        layout.disjoint(parts)
+    if not any(parts.values()):
+        return None
+    for part in PARTS:
+        write_pairs(folder / f"{part}.parquet", parts[part])
+    return {part: len(parts[part]) for part in PARTS}
+
+
+def pairs(table: Table, kept: Kept, wishes: Wishes) -> Iterator[Pair]:
+    seen: set[Pair] = set()
+    for (user, item), row in cleaned("pairs", table, wishes.spelling, wishes.bad):
+        if (user, item) in seen:
+            reason = f"user {user!r} and item {item!r} are in an earlier row already"
+            wishes.bad(BadRow(table.path.name, row, reason))
+        elif (user, item) in kept.first:
+            seen.add((user, item))
+            yield user, item
+        elif (user, item) not in kept.dropped:
+            reason = f"user {user!r} and item {item!r} are not in the interactions"
+            wishes.bad(BadRow(table.path.name, row, reason))
+
+
+@contextmanager
+def new_folder(out: Path) -> Iterator[Path]:
+    """A folder beside `out` that takes its name when the block ends well, and goes when not."""
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise DataError(f"{out} exists and is not empty.", hint="Name a new folder.")
+    folder = out.with_name(f".{out.name}.{os.getpid()}.tmp")
+    folder.mkdir(parents=True)
+    try:
+        yield folder
+        if out.exists():
+            out.rmdir()
+        folder.replace(out)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def write_skipped(path: Path, skipped: list[BadRow]) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(("file", "row", "reason"))
+        writer.writerows((bad.file, bad.row, bad.reason) for bad in skipped)

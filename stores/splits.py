@@ -1,0 +1,261 @@
+"""Which interactions are trained on, and which are held out: made once, then written down.
+
+A split is {"train": pairs, "val": pairs, "test": pairs}, each sorted. Where order or chance is
+needed it comes from a hash of (seed, user, item), so the order of rows in a file plays no part.
+
+    make_split      three schemes, as pure functions
+    write_split     makes one and puts it into a data folder, as train/val/test.parquet
+    settled         the split of a source: its own, the recorded one, or a new one, recorded
+"""
+
+import json
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, Protocol
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from errors import DataError, unknown
+from stores.formats import digest, layout
+from stores.formats.layout import Source
+from stores.formats.rows import PARTS
+
+Pair = tuple[str, str]
+Split = dict[str, list[Pair]]
+
+
+class Timed(Protocol):
+    """What a split needs to know of an interaction."""
+
+    @property
+    def user(self) -> str: ...
+    @property
+    def item(self) -> str: ...
+    @property
+    def timestamp(self) -> float | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A split and where it comes from."""
+
+    parts: Split
+    origin: str
+
+
+def make_split(interactions: Iterable[Timed], scheme: str, seed: int) -> Split:
+    """Split by one of SCHEMES."""
+    if scheme not in SCHEMES:
+        raise unknown("split scheme", scheme, SCHEMES)
+    hashed = sorted(interactions, key=lambda one: hash_of(one, seed))
+    return {part: sorted(pairs) for part, pairs in SCHEMES[scheme](hashed).items()}
+
+
+def hash_of(one: Timed, seed: int) -> tuple[bytes, str, str]:
+    key = json.dumps([seed, one.user, one.item]).encode()
+    return blake2b(key, digest_size=16).digest(), one.user, one.item
+
+
+def ratio(hashed: Sequence[Timed]) -> Split:
+    """3:1:1 of all interactions by chance, then every user and item keeps one to train on.
+
+    A user or item that chance left without a training interaction gets its first one (by hash)
+    back from val or test. That is our own choice: it differs from a purely random split by a
+    little more than 3/5 in train, and by no node being cold.
+    """
+    held = len(hashed) // 5
+    cut = len(hashed) - 2 * held
+    train = [pair(one) for one in hashed[:cut]]
+    users, items = {user for user, _ in train}, {item for _, item in train}
+    split: Split = {"train": train, "val": [], "test": []}
+    for place, one in enumerate(hashed[cut:]):
+        user, item = pair(one)
+        warm = user in users and item in items
+        part = "train" if not warm else "val" if place < held else "test"
+        split[part].append((user, item))
+        users.add(user)
+        items.add(item)
+    return split
+
+
+def leave_one_out(hashed: Sequence[Timed]) -> Split:
+    """Per user, the last interaction is test and the one before is val.
+
+    Last by time; by hash for a user some of whose interactions have no time. Users with fewer
+    than three interactions keep them all in train.
+    """
+    split: Split = {part: [] for part in PARTS}
+    by_user: dict[str, list[Timed]] = {}
+    for one in hashed:
+        by_user.setdefault(one.user, []).append(one)
+    for found in by_user.values():
+        if all(one.timestamp is not None for one in found):
+            found.sort(key=lambda one: one.timestamp or 0.0)
+        held = 2 if len(found) >= 3 else 0
+        last = found[len(found) - held :]
+        split["train"] += [pair(one) for one in found[: len(found) - held]]
+        split["val"] += [pair(one) for one in last[:1]]
+        split["test"] += [pair(one) for one in last[1:]]
+    return split
+
+
+def by_time(hashed: Sequence[Timed]) -> Split:
+    """The first 60 % of all interactions in time are train, then 20 % val, then 20 % test.
+
+    Equal times stand in hash order. A user or item may have nothing to train on: cold start.
+    """
+    timeless = sum(one.timestamp is None for one in hashed)
+    if timeless:
+        raise DataError(
+            f"{timeless} of {len(hashed)} interactions have no timestamp to split by.",
+            hint="Use the scheme ratio or leave-one-out, or give every row a timestamp.",
+        )
+    held = len(hashed) // 5
+    ordered = [pair(one) for one in sorted(hashed, key=lambda one: one.timestamp or 0.0)]
+    cut = len(ordered) - 2 * held
+    return {"train": ordered[:cut], "val": ordered[cut : cut + held], "test": ordered[cut + held :]}
+
+
+def pair(one: Timed) -> Pair:
+    return one.user, one.item
+
+
+def write_split(
+    folder: Path, scheme: str = "ratio", seed: int = 0, *, force: bool = False
+) -> dict[str, int]:
+    """Split a data folder for good: train/val/test.parquet and split.json. Returns the counts."""
+    source = layout.read_source(folder)
+    if source.parts is not None and not force:
+        raise DataError(
+            f"{folder} already has a split ({source.split_source}).",
+            hint="Keep it, or replace it with --force; what was trained on it stays as it is.",
+        )
+    split = make_split(source.rows, scheme, seed)
+    for part in PARTS:
+        write_pairs(folder / f".{part}.parquet", {part: split[part]}, parted=False)
+    for part in PARTS:
+        old = layout.table_named(folder, part)
+        if old is not None and old.name != f"{part}.parquet":
+            old.unlink()
+        (folder / f".{part}.parquet").replace(folder / f"{part}.parquet")
+    write_json(folder / "split.json", facts(digest.content(source), split, scheme, seed))
+    return {part: len(split[part]) for part in PARTS}
+
+
+def settled(source: Source, content: str, home: Path, seed: int) -> Settled:
+    """The split of a source, on record in `home` before anyone sees the data.
+
+    A split that the folder brings along is used as it is, unless an interaction that was on record
+    for training is now held out: texts written from it may be in the workspace already.
+    """
+    record = read_json(home / "split.json") if (home / "split.json").is_file() else None
+    if source.parts is not None:
+        return own(source, content, home, record)
+    if record is None:
+        split = make_split(source.rows, "ratio", seed)
+        record = facts(content, split, "ratio", seed)
+        write_record(home, split, record)
+    elif record["source"] != content:
+        raise DataError(
+            f"The data in {source.name} changed after its split was made ({home}).",
+            hint="Use a new workspace, or bring the old data back.",
+        )
+    else:
+        split = read_record(home, record)
+    return Settled(split, origin(record))
+
+
+def own(source: Source, content: str, home: Path, record: dict[str, Any] | None) -> Settled:
+    split = {part: sorted(pairs) for part, pairs in (source.parts or {}).items()}
+    given = Settled(split, source.split_source or "")
+    if record is not None and record["hashes"] == hashes(split):
+        return given
+    if record is not None:
+        trained = set(read_record(home, record)["train"])
+        leaked = [one for part in ("val", "test") for one in split[part] if one in trained]
+        if leaked:
+            raise DataError(
+                f"{len(leaked)} interactions of {source.name} were for training and are now held"
+                f" out, user {leaked[0][0]!r} and item {leaked[0][1]!r} among them.",
+                hint="Use a new workspace, or bring the old split back.",
+            )
+    write_record(home, split, facts(content, split, given.origin, None))
+    return given
+
+
+def origin(record: dict[str, Any]) -> str:
+    return str(record["scheme"]) + ("" if record["seed"] is None else f", seed {record['seed']}")
+
+
+def facts(content: str, split: Split, scheme: str, seed: int | None) -> dict[str, Any]:
+    return {
+        "scheme": scheme,
+        "seed": seed,
+        "counts": {part: len(split[part]) for part in PARTS},
+        "hashes": hashes(split),
+        "source": content,
+    }
+
+
+def hashes(split: Split) -> dict[str, str]:
+    return {part: digest.pairs(split[part]) for part in PARTS}
+
+
+def write_record(home: Path, split: Split, record: dict[str, Any]) -> None:
+    """split.json comes last and names the hashes, so half a record is never taken for one."""
+    home.mkdir(parents=True, exist_ok=True)
+    write_pairs(home / "split.parquet", split, parted=True)
+    write_json(home / "split.json", record)
+
+
+def read_record(home: Path, record: dict[str, Any]) -> Split:
+    split: Split = {part: [] for part in PARTS}
+    broken = DataError(
+        f"The split recorded in {home} is damaged.", hint="Use a new workspace for this data."
+    )
+    try:
+        table = pq.read_table(home / "split.parquet").to_pydict()
+    except (OSError, pa.ArrowException):
+        raise broken from None
+    for user, item, part in zip(*table.values(), strict=True):
+        split[part].append((user, item))
+    if record["hashes"] != hashes(split):
+        raise broken
+    return split
+
+
+def write_pairs(path: Path, split: Split, *, parted: bool) -> None:
+    rows = [(user, item, part) for part, pairs in split.items() for user, item in pairs]
+    names = ("user_id", "item_id", "split") if parted else ("user_id", "item_id")
+    columns = {
+        name: pa.array([row[i] for row in rows], pa.string()) for i, name in enumerate(names)
+    }
+    started = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    pq.write_table(pa.table(columns), started)
+    started.replace(path)
+
+
+def write_json(path: Path, record: dict[str, Any]) -> None:
+    started = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    started.write_text(json.dumps(record, indent=2) + "\n", "utf-8")
+    started.replace(path)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text("utf-8"))
+        return {key: found[key] for key in ("scheme", "seed", "counts", "hashes", "source")}
+    except (ValueError, KeyError, TypeError):
+        hint = "Use a new workspace for this data."
+        raise DataError(f"{path} is damaged.", hint=hint) from None
+
+
+SCHEMES: dict[str, Callable[[Sequence[Timed]], Split]] = {
+    "ratio": ratio,
+    "leave-one-out": leave_one_out,
+    "time": by_time,
+}
