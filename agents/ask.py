@@ -1,0 +1,246 @@
+"""One question, one validated reply: ledger, slot, retry, check, row.
+
+The order is fixed: an answer is judged, then its row is on disk, and only then is it used. What
+the ledger holds is judged again when it is read, so a rejected reply leads to the same repair as
+it did before, without being asked again. Answers belong to a node by name, never by position.
+"""
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import cache
+from hashlib import sha256
+from typing import Any, Literal
+
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_attempt
+from tenacity import wait_exponential_jitter as backoff
+
+from agents.checks import judge
+from agents.limits import Gate
+from agents.models.base import Answer, Busy, Declined, Model, Request
+from agents.replies import Profile, Refinement, Reply, reply_class
+from prompts.library import Message, Prompt
+from stores.ledger import Call, Ledger, Status
+from stores.ledger import Reply as Stored
+
+ATTEMPTS = 7  # with waits of 1, 2, 4, … s a server may be gone for a minute
+_BACKOFF = backoff(initial=1, max=30, jitter=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked about a node. `turn` 0 is the question itself, n its n-th repair."""
+
+    node: str
+    hop: int
+    stage: str
+    prompt: Prompt
+    request: Request
+    max_words: int
+    parameters: str
+    key: str
+    turn: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What came of a question: a reply, or the text and the complaint it was rejected with.
+
+    `end` says why asking again would not help: the model declines this question, or every attempt
+    failed.
+    """
+
+    question: Question
+    reply: Reply | None
+    text: str = ""
+    complaint: str = ""
+    end: Literal["", "declined", "failed"] = ""
+
+
+@dataclass
+class Tally:
+    """What a run has done so far. `on_change` hears of every change."""
+
+    calls: int = 0
+    cached: int = 0
+    repaired: int = 0
+    fallback: int = 0
+    failed: int = 0
+    retried: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost_nanousd: int = 0
+    unpriced: int = 0
+    on_change: Callable[[], None] = field(default=lambda: None, repr=False)
+
+
+@dataclass(frozen=True)
+class Desk:
+    """What every question of a run shares. `language` None: the model cannot choose its own."""
+
+    run: str
+    model: Model
+    ledger: Ledger
+    gate: Gate
+    tally: Tally
+    language: str | None
+    repeat: int = 0
+
+
+def question(
+    desk: Desk, prompt: Prompt, inputs: dict[str, Any], node: str, hop: int, stage: str
+) -> Question:
+    """Render a prompt for a node.
+
+    Of the inputs, `max_words` is also what the reply is held to, and `evidence` goes along for the
+    extractive writer.
+    """
+    form = reply_class(prompt.header.reply)
+    request = Request(
+        messages=prompt.render(inputs),
+        schema=_schema(form),
+        max_tokens=prompt.header.max_tokens,
+        evidence=inputs["evidence"],
+    )
+    facts = {
+        **desk.model.parameters,
+        "max_tokens": request.max_tokens,
+        "schema": request.schema,
+        "repeat": desk.repeat,
+    }
+    parameters = json.dumps(facts, sort_keys=True)
+    key = _key(desk.model, parameters, request.messages)
+    max_words = int(inputs["max_words"])
+    return Question(node, hop, stage, prompt, request, max_words, parameters, key)
+
+
+def repair(desk: Desk, asked: Asked) -> Question:
+    """The question that goes on from a rejected reply. Only the last reply is shown."""
+    before = asked.question
+    said = asked.text[:4000] or "(empty)"
+    messages = (
+        *before.request.messages[:2],
+        *before.prompt.render_repair(said, asked.complaint),
+    )
+    return replace(
+        before,
+        request=replace(before.request, messages=messages),
+        key=_key(desk.model, before.parameters, messages),
+        turn=before.turn + 1,
+    )
+
+
+def _key(model: Model, parameters: str, messages: tuple[Message, ...]) -> str:
+    """The cache key: a hash of everything that can change the answer, and of nothing else."""
+    facts = json.dumps((model.name, model.endpoint, parameters, messages))
+    return sha256(facts.encode()).hexdigest()
+
+
+@cache
+def _schema(form: type[Profile] | type[Refinement]) -> dict[str, Any]:
+    return form.model_json_schema()
+
+
+async def ask(desk: Desk, asked: Question, stored: Stored | None) -> Asked:
+    """Answer a question from the ledger, or else from the model."""
+    if stored is not None:
+        desk.tally.cached += 1
+        desk.tally.on_change()
+        return _judged(desk, asked, Answer(stored.text, stored.finish))
+    retrying = AsyncRetrying(
+        retry=retry_if_exception_type(Busy),
+        stop=stop_after_attempt(ATTEMPTS),
+        wait=_wait,
+        sleep=desk.gate.sleep,
+        reraise=True,
+    )
+    try:
+        async for attempt in retrying:
+            with attempt:
+                return await _call(desk, asked, attempt.retry_state.attempt_number)
+    except Busy as error:
+        desk.gate.gave_up(error.message)
+        return Asked(asked, None, complaint=error.message, end="failed")
+    raise AssertionError("tenacity ends with a result or an error")
+
+
+async def _call(desk: Desk, asked: Question, attempt: int) -> Asked:
+    async with desk.gate.slot():
+        started, clock = time.time(), time.perf_counter()
+        try:
+            answer = await desk.model.complete(asked.request)
+        except Declined as error:
+            answer = Answer(error.message, finish="declined")
+        except Busy as error:
+            desk.tally.retried += 1
+            latency = (time.perf_counter() - clock) * 1e3
+            await _record(desk, asked, attempt, "failed", error.message, None, started, latency)
+            raise
+        latency = (time.perf_counter() - clock) * 1e3
+    desk.gate.succeeded()
+    result = _judged(desk, asked, answer)
+    status: Status = "accepted" if result.reply is not None else "rejected"
+    await _record(desk, asked, attempt, status, result.complaint, answer, started, latency)
+    return result
+
+
+def _judged(desk: Desk, asked: Question, answer: Answer) -> Asked:
+    if answer.finish == "declined":
+        return Asked(asked, None, answer.text, answer.text, end="declined")
+    form = reply_class(asked.prompt.header.reply)
+    verdict = judge(answer, form, asked.max_words, desk.language)
+    return Asked(asked, verdict.reply, answer.text, verdict.complaint)
+
+
+async def _record(
+    desk: Desk,
+    asked: Question,
+    attempt: int,
+    status: Status,
+    reason: str,
+    answer: Answer | None,
+    started: float,
+    latency_ms: float,
+) -> None:
+    billed = answer or Answer("", finish="")
+    cost = desk.model.price(billed.input_tokens, billed.output_tokens) if answer else 0
+    await desk.ledger.record(
+        Call(
+            key=asked.key,
+            run=desk.run,
+            stage=asked.stage,
+            node=asked.node,
+            hop=asked.hop,
+            turn=asked.turn,
+            attempt=attempt,
+            prompt=asked.prompt.ref,
+            model=desk.model.name,
+            endpoint=desk.model.endpoint,
+            parameters=asked.parameters,
+            messages=asked.request.messages,
+            reply=answer.text if answer else None,
+            status=status,
+            reason=reason,
+            finish=billed.finish,
+            input_tokens=billed.input_tokens,
+            output_tokens=billed.output_tokens,
+            cost_nanousd=cost,
+            started=started,
+            latency_ms=latency_ms,
+        )
+    )
+    tally = desk.tally
+    tally.calls += 1
+    tally.input_tokens += billed.input_tokens or 0
+    tally.output_tokens += billed.output_tokens or 0
+    tally.cost_nanousd += cost or 0
+    tally.unpriced += cost is None
+    tally.on_change()
+
+
+def _wait(state: RetryCallState) -> float:
+    """What the server asked for, or a growing random wait, whichever is longer."""
+    error = state.outcome.exception() if state.outcome else None
+    wished = error.wait if isinstance(error, Busy) and error.wait is not None else 0.0
+    return max(min(wished, 120.0), _BACKOFF(state))

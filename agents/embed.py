@@ -1,0 +1,54 @@
+"""The last stage: every description becomes a vector, and both go to Chroma."""
+
+from collections.abc import Callable
+
+from agents.checks import NOTHING
+from agents.job import Job
+from graph_ops.graph import id_of, kind_of
+from stores.descriptions import Descriptions, Row
+from stores.ledger import Outcome
+from stores.vectors import Vectors
+
+CHUNK = 2000
+
+
+def embed(
+    job: Job, descriptions: Descriptions, vectors: Vectors, on_done: Callable[[int], None]
+) -> int:
+    """Embed and store what is new or changed at every hop. Returns how many rows that was.
+
+    Hops above the last one of this run are removed if a row below them changed: they were refined
+    from texts that are gone.
+    """
+    embedder = vectors.embedder.name
+    changed = 0
+    for hop, layer in enumerate(job.layers):
+        for kind in ("item", "user"):
+            rows = [_row(layer[n], job.desk.run) for n in sorted(layer) if kind_of(n) == kind]
+            known = descriptions.fingerprints(kind, hop)
+            fresh = [row for row in rows if known.get(row.node) != row.fingerprint(embedder)]
+            for start in range(0, len(fresh), CHUNK):
+                some = fresh[start : start + CHUNK]
+                made = vectors.embed([row.text for row in some], on_done)
+                descriptions.write(kind, hop, some, made, embedder)
+            changed += len(fresh)
+    if changed:
+        descriptions.drop_above(job.hops)
+    return changed
+
+
+def _row(outcome: Outcome, run: str) -> Row:
+    return Row(
+        node=outcome.node,
+        text=outcome.text or NOTHING,
+        metadata={
+            "kind": kind_of(outcome.node),
+            "id": id_of(outcome.node),
+            "hop": outcome.hop,
+            "model": outcome.model,
+            "prompt": outcome.prompt,
+            "status": outcome.status,
+            "fallback": outcome.status in ("fallback", "failed"),
+            "run": run,
+        },
+    )

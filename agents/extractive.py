@@ -1,0 +1,188 @@
+"""The extractive writer: a description made of phrases and sentences of the evidence, no LLM.
+
+It is the model `offline` and what every other model falls back to. Keyphrases come from YAKE
+(Campos et al. 2020: statistics of one text, no corpus); sentences are chosen greedily by the
+phrases they add. The same evidence always gives the same text, in the evidence's own language.
+"""
+
+import re
+from collections.abc import Sequence
+
+from agents.checks import NOTHING, instruction_like
+from agents.models.base import Evidence
+from graph_ops.budget import CUT, shorten
+from graph_ops.evidence import Chosen, ItemEvidence, RefineEvidence, UserEvidence
+
+# Words by which reviewers judge rather than describe: a phrase of nothing else tells nothing.
+_FILLER = frozenset(
+    "amazon amazing awesome bad best better bit book books bought buy buying cheap day days deal"
+    " easily excellent extremely fantastic favorite feel fine fun game gift give glad good got great"
+    " happy hard highly hope issue item items job kind little lot lots love loved loves make makes"
+    " money month months movie nice order ordered people perfect perfectly place pretty price"
+    " problem problems product products purchase purchased quality read reader real really recommend"
+    " review reviews said set star stars stuff super sure thing things thought time times top"
+    " totally user users well wonderful work worked working works worth year years".split()
+)
+_LABELS = (
+    "Known for", "Reviewers mention", "They write", "Average rating", "About",
+    "Chose", "Drawn to", "In their own words", "Disliked",
+    "Those who chose it also look for", "One of them", "Common to the chosen", "As one of them puts it",
+)  # fmt: skip
+_LIST = re.compile(rf"(?:{'|'.join(_LABELS)}): ([^“]*?)(?=(?:{'|'.join(_LABELS)}):|“|$)")
+
+
+def write(evidence: Evidence) -> str:
+    """The text for a node's evidence, or `None` when the evidence says nothing."""
+    if isinstance(evidence, ItemEvidence):
+        text = _item_profile(evidence)
+    elif isinstance(evidence, UserEvidence):
+        text = _user_profile(evidence)
+    else:
+        text = _refinement(evidence)
+    return " ".join(text.split()) or NOTHING
+
+
+def _item_profile(evidence: ItemEvidence) -> str:
+    told = [evidence.description] if evidence.description else [r.text for r in evidence.reviews]
+    phrases = keyphrases(told, 7)
+    ratings = [r.rating for r in evidence.reviews if r.rating is not None]
+    return _join(
+        _sentence(evidence.title or ""),
+        _listed("About", [f"{k} {v}" for k, v in evidence.attributes.items()][:4]),
+        _listed("Known for" if evidence.description else "Reviewers mention", phrases),
+        _listed("Average rating", [f"{sum(ratings) / len(ratings):.1f}"] if ratings else []),
+        _quoted("They write" if evidence.reviews else "", select(told, phrases, 2)),
+    )
+
+
+def _user_profile(evidence: UserEvidence) -> str:
+    liked = [c for c in evidence.chosen if c.rating is None or c.rating > 2]
+    own = [c.review for c in liked if c.review]
+    # The user's own words count twice: they stand in both lists.
+    phrases = keyphrases([*own, *own, *(bare(c.profile) for c in liked)], 8)
+    return _join(
+        _listed("Chose", [c.title for c in liked if c.title][:4]),
+        _listed("Drawn to", phrases),
+        _quoted("In their own words", select(own, phrases, 2)),
+        _listed("Disliked", _disliked(evidence.chosen)),
+    )
+
+
+def _disliked(chosen: Sequence[Chosen]) -> list[str]:
+    poor = [c for c in chosen if c.rating is not None and c.rating <= 2]
+    return [c.title or next(iter(keyphrases([c.review or c.profile], 1)), "") for c in poor][:2]
+
+
+def _refinement(evidence: RefineEvidence) -> str:
+    """What the neighbours share and the node's own text does not say yet.
+
+    Where the text takes the place of the own one, the start of that comes first.
+    """
+    about_item = any(n.node.startswith("user:") for n in evidence.neighbours)
+    texts = [bare(n.text) for n in evidence.neighbours]
+    known = evidence.own.casefold()
+    fresh = [p for p in keyphrases(texts, 24) if not _mentions(known, p)]
+    spread = {p: sum(p.casefold() in text.casefold() for text in texts) for p in fresh}
+    phrases = sorted(fresh, key=lambda p: -spread[p])[:7]
+    kept = shorten(evidence.own, 120) if evidence.replaces else ""
+    if not phrases:
+        return kept
+    sentences = [s for s in select(texts, phrases, 2) if s.casefold() not in known]
+    return _join(
+        kept,
+        _listed(
+            "Those who chose it also look for" if about_item else "Common to the chosen", phrases
+        ),
+        _quoted("One of them" if about_item else "As one of them puts it", sentences[:1]),
+    )
+
+
+def keyphrases(texts: Sequence[str], most: int) -> list[str]:
+    """Up to `most` telling phrases of up to three words, the best first."""
+    import yake
+
+    # A phrase must not run from one line into the next.
+    source = "\n".join(_sentence(s) for text in texts for s in _sentences(text))
+    if not source:
+        return []
+    extractor = yake.KeywordExtractor(lan="en", n=3, dedupLim=0.75, top=most * 3)
+    found: list[str] = []
+    for phrase, _score in extractor.extract_keywords(source):
+        phrase = phrase.strip(" '\"-.")
+        stems = _stems(phrase)
+        words = set(stems)
+        if len(phrase) < 3 or words <= _FILLER or len(words) < len(stems):
+            continue
+        if re.search(r"[,;:()!?.]", phrase) or not re.search(r"[^\W\d]", phrase):
+            continue
+        if any(_same(words, set(_stems(other))) for other in found):
+            continue
+        found.append(phrase)
+        if len(found) == most:
+            break
+    return found
+
+
+def select(texts: Sequence[str], phrases: Sequence[str], most: int) -> list[str]:
+    """Up to `most` sentences that together cover the most phrases, in their order in the texts."""
+    pool = list(dict.fromkeys(s for text in texts for s in _sentences(text)))
+    pool = [s for s in pool if 5 <= len(s.split()) <= 32 and not s.endswith(("?", ":"))]
+    weight = {p.casefold(): 1 / (rank + 2) for rank, p in enumerate(phrases)}
+    chosen: list[str] = []
+    while pool and len(chosen) < most:
+        worth = {
+            s: sum(w for p, w in weight.items() if p in s.casefold()) / (8 + len(s.split())) ** 0.5
+            for s in pool
+        }
+        best = max(pool, key=lambda s: worth[s])
+        if worth[best] <= 0:
+            break
+        chosen.append(best)
+        pool.remove(best)
+        weight = {p: w for p, w in weight.items() if p not in best.casefold()}
+    return [s for text in texts for s in _sentences(text) if s in chosen][: len(chosen)]
+
+
+def bare(text: str) -> str:
+    """A description without this writer's own words: a line each for its phrases and sentences."""
+    lines = _LIST.sub(lambda m: "\n" + m[1].replace(", ", "\n") + "\n", text)
+    return re.sub(rf"[“”]|(?:{'|'.join(_LABELS)}):", "\n", lines)
+
+
+def _sentences(text: str) -> list[str]:
+    parts = re.split(r"(?<=[.!?])\s+|(?<=[。！？])|\s*\n+\s*", text.replace(CUT, ""))
+    return [p.strip() for p in parts if p.strip() and not instruction_like(p)]
+
+
+def _mentions(text: str, phrase: str) -> bool:
+    return all(stem in text for stem in _stems(phrase))
+
+
+def _stems(phrase: str) -> list[str]:
+    return [
+        w[:-1] if len(w) > 3 and w[-1] == "s" else w for w in re.findall(r"\w+", phrase.casefold())
+    ]
+
+
+def _same(words: set[str], others: set[str]) -> bool:
+    """Whether a phrase adds nothing to another: it is part of it, or adds one word to a pair."""
+    return words <= others or (len(others) > 1 and others <= words)
+
+
+def _sentence(text: str) -> str:
+    return text if not text or text[-1] in ".!?。！？" else f"{text}."
+
+
+def _listed(label: str, values: Sequence[str]) -> str:
+    kept = [v for v in values if v and not instruction_like(v)]
+    return f"{label}: {', '.join(kept)}." if kept else ""
+
+
+def _quoted(label: str, sentences: Sequence[str]) -> str:
+    if not sentences:
+        return ""
+    return (f"{label}: " if label else "") + " ".join(f"“{s}”" for s in sentences)
+
+
+def _join(*parts: str) -> str:
+    return " ".join(part for part in parts if part and not instruction_like(part))

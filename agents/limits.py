@@ -1,0 +1,69 @@
+"""How many calls may be in flight, and whether another one may begin."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from errors import Interrupted, RunStopped
+
+
+class Gate:
+    """A shared limit on calls in flight, and the one switch that stops them all.
+
+    After a stop, calls in flight end as they will and no other begins. `patience` exhausted calls
+    in a row without one success stop the run: the server is gone, and every further node would
+    only fail slowly.
+    """
+
+    def __init__(self, concurrency: int, patience: int = 20) -> None:
+        self.concurrency = concurrency
+        self._slots = asyncio.Semaphore(concurrency)
+        self._stopping = asyncio.Event()
+        self._reason: BaseException | None = None
+        self._patience = max(patience, concurrency)
+        self._failures = 0
+
+    @property
+    def stopped(self) -> bool:
+        return self._reason is not None
+
+    def stop(self, reason: BaseException | None = None) -> None:
+        """Let nothing more begin. The first reason is the one that is told."""
+        if self._reason is None:
+            self._reason = reason or Interrupted("Stopped on request.")
+            self._stopping.set()
+
+    def check(self) -> None:
+        """Raise the reason of a stop, if there was one."""
+        if self._reason is not None:
+            raise self._reason
+
+    @asynccontextmanager
+    async def slot(self) -> AsyncIterator[None]:
+        """Room for one call. Waiting for it is nobody's time-out."""
+        async with self._slots:
+            self.check()
+            yield
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait, but no longer than until a stop."""
+        try:
+            await asyncio.wait_for(self._stopping.wait(), seconds)
+        except TimeoutError:
+            return
+        self.check()
+
+    def succeeded(self) -> None:
+        self._failures = 0
+
+    def gave_up(self, why: str) -> None:
+        """A call failed for good, all retries included."""
+        self._failures += 1
+        if self._failures >= self._patience:
+            self.stop(
+                RunStopped(
+                    f"{self._failures} calls in a row failed for good. The last one: {why}",
+                    hint="Everything answered so far is kept: run the same command again when "
+                    "the server is back.",
+                )
+            )

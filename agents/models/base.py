@@ -1,0 +1,69 @@
+"""The border to every model: one question in, one answer out, no retry and no state."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from errors import HopscribeError, ModelError
+from graph_ops.evidence import ItemEvidence, RefineEvidence, UserEvidence
+from prompts.library import Message
+
+Evidence = ItemEvidence | UserEvidence | RefineEvidence
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is asked. `evidence` is what the messages were rendered from: `offline` reads it."""
+
+    messages: tuple[Message, ...]
+    schema: Mapping[str, Any]
+    max_tokens: int
+    evidence: Evidence
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back. `finish` is `stop`, `length`, `refusal` or the server's other word."""
+
+    text: str
+    finish: str = "stop"
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+
+
+class Busy(HopscribeError):
+    """Try again later: a rate limit, a server error, a lost connection, a time-out.
+
+    `wait` is what the server asked for, in seconds.
+    """
+
+    def __init__(self, message: str, wait: float | None = None) -> None:
+        super().__init__(message)
+        self.wait = wait
+
+
+class Declined(HopscribeError):
+    """This one question will never be answered: content filter, context too long."""
+
+
+Unusable = ModelError
+"""No question will be answered: wrong key, no such model, no such server."""
+
+
+class Model(Protocol):
+    """A model. `name`, `endpoint` and `parameters` are part of every cache key."""
+
+    name: str
+    endpoint: str
+    parameters: Mapping[str, Any]
+    writes_any_language: bool
+
+    async def complete(self, request: Request) -> Answer:
+        """Raises Busy, Declined or Unusable; everything else is a bug."""
+        ...
+
+    def price(self, input_tokens: int | None, output_tokens: int | None) -> int | None:
+        """The cost of a call in nano-dollars, or None where no price is known."""
+        ...
+
+    async def close(self) -> None: ...

@@ -1,0 +1,160 @@
+"""OpenAI and every server that speaks its protocol, through langchain-openai's ChatOpenAI.
+
+Retries are not made here (`max_retries=0`): `agents.ask` sees each failed call and writes it down.
+"""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+import openai
+from langchain_core.messages import AIMessage
+from langchain_openai import ChatOpenAI
+
+from agents.models.base import Answer, Busy, Declined, Request, Unusable
+
+OFFICIAL = "https://api.openai.com/v1"
+# What a server may not know, best first: a schema, any JSON, plain text. The prompt says the form
+# too, and the check on our side is the judge.
+FORMATS = ("json_schema", "json_object", "text")
+
+
+class OpenAIModel:
+    """One model at one address. `temperature` None leaves the server's default."""
+
+    writes_any_language = True
+
+    def __init__(
+        self, model: str, url: str, key: str, temperature: float | None, timeout: float
+    ) -> None:
+        self.name = f"openai:{model}"
+        self.endpoint = url
+        self.parameters: Mapping[str, Any] = {"temperature": temperature}
+        self._model = model
+        self._format = 0
+        # The openai client's aiohttp transport costs half the CPU of its default one; a client of
+        # our own also keeps one event loop's connections from being reused in another.
+        self._http = openai.DefaultAioHttpClient(timeout=timeout)
+        self._chat = ChatOpenAI(
+            model=model,
+            base_url=url,
+            api_key=lambda: key,
+            temperature=temperature,
+            max_retries=0,
+            timeout=timeout,
+            http_async_client=self._http,
+        )
+
+    async def complete(self, request: Request) -> Answer:
+        form = self._format
+        try:
+            message = await self._chat.ainvoke(
+                list(request.messages), **self._options(request, FORMATS[form])
+            )
+        except openai.OpenAIError as error:
+            if _dislikes_format(error) and form + 1 < len(FORMATS):
+                self._format = max(self._format, form + 1)
+                return await self.complete(request)
+            raise _translated(error, self.name, self.endpoint) from error
+        return _answer(message)
+
+    def price(self, input_tokens: int | None, output_tokens: int | None) -> int | None:
+        """From genai-prices' own table, for OpenAI's own models at OpenAI's own address."""
+        from genai_prices import Usage, calc_price
+
+        if self.endpoint != OFFICIAL or input_tokens is None or output_tokens is None:
+            return None
+        usage = Usage(input_tokens=input_tokens, output_tokens=output_tokens)
+        try:
+            price = calc_price(usage, model_ref=self._model, provider_id="openai")
+        except LookupError:
+            return None
+        return int((price.total_price * Decimal(10**9)).to_integral_value())
+
+    async def close(self) -> None:
+        await self._http.aclose()
+
+    def _options(self, request: Request, form: str) -> dict[str, Any]:
+        options: dict[str, Any] = {}
+        if self.endpoint == OFFICIAL:
+            options["max_completion_tokens"] = request.max_tokens
+        else:
+            # Compatible servers know the old name, which OpenAI's newer models refuse.
+            options["extra_body"] = {"max_tokens": request.max_tokens}
+        if form == "json_schema":
+            schema = {"name": "reply", "strict": True, "schema": dict(request.schema)}
+            options["response_format"] = {"type": form, "json_schema": schema}
+        elif form == "json_object":
+            options["response_format"] = {"type": form}
+        return options
+
+
+def _answer(message: AIMessage) -> Answer:
+    usage = message.usage_metadata or {}
+    refusal = message.additional_kwargs.get("refusal")
+    text = message.content if isinstance(message.content, str) else message.text
+    finish = str(message.response_metadata.get("finish_reason") or "stop")
+    return Answer(
+        text=str(refusal or text),
+        finish="refusal" if refusal else finish,
+        input_tokens=usage.get("input_tokens"),
+        output_tokens=usage.get("output_tokens"),
+    )
+
+
+def _dislikes_format(error: openai.OpenAIError) -> bool:
+    """Whether a server refused the reply format rather than the question."""
+    if not isinstance(error, openai.APIStatusError) or error.status_code not in {
+        400,
+        422,
+        500,
+        501,
+    }:
+        return False
+    said = str(error.body or error.message).casefold()
+    return any(word in said for word in ("response_format", "json_schema", "grammar"))
+
+
+def _translated(error: openai.OpenAIError, name: str, endpoint: str) -> Exception:
+    """Our word for the client's error. Messages never repeat headers or keys."""
+    match error:
+        case openai.APITimeoutError():
+            return Busy(f"{name} did not answer in time.")
+        case openai.APIConnectionError():
+            return Busy(f"{name}: no connection to {endpoint}.")
+        case openai.APIStatusError(status_code=401 | 403):
+            return Unusable(
+                f"{endpoint} refuses the key (HTTP {error.status_code}).",
+                hint="Set OPENAI_API_KEY, or HOPSCRIBE_API_KEY for a server named with @URL, in "
+                "the environment or in .env.",
+            )
+        case openai.APIStatusError(status_code=404):
+            return Unusable(
+                f"{endpoint} does not know {name} (HTTP 404).",
+                hint="Check the model's name, and that the address ends in /v1 where it should.",
+            )
+        case openai.APIStatusError(status_code=429) if "insufficient_quota" in str(error.body):
+            return Unusable(f"{endpoint}: the account has no credit left.")
+        case openai.APIStatusError(status_code=408 | 409 | 425 | 429):
+            return Busy(f"HTTP {error.status_code} from {endpoint}.", _retry_after(error))
+        case openai.APIStatusError() if error.status_code >= 500:
+            return Busy(f"HTTP {error.status_code} from {endpoint}.", _retry_after(error))
+        case openai.APIStatusError():
+            return Declined(f"HTTP {error.status_code} from {endpoint}: {_said(error)}")
+        case openai.APIResponseValidationError():
+            return Busy(f"{endpoint} answered with something that is not a chat completion.")
+        case _:
+            return Declined(f"{name}: {type(error).__name__}.")
+
+
+def _retry_after(error: openai.APIStatusError) -> float | None:
+    try:
+        return max(0.0, float(error.response.headers.get("retry-after", "")))
+    except ValueError:
+        return None
+
+
+def _said(error: openai.APIStatusError) -> str:
+    body = error.body
+    text = body.get("message", "") if isinstance(body, dict) else ""
+    return str(text)[:300]

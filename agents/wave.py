@@ -1,0 +1,179 @@
+"""The state machine that carries a wave of nodes through one question.
+
+    START -> gather -> draft -+-> commit -> END
+                        |     ^
+                        v     |
+                      repair -+-> fallback -> commit
+                       (again, only for nodes whose reply was rejected, while turns are left)
+
+`gather` renders the questions, `draft` asks them, `repair` asks again with the complaint, and
+`fallback` lets the extractive writer describe the nodes that have no valid reply. `commit` settles
+every node of the wave: none is dropped. What differs between profiles and refinement is a `Stage`.
+
+A wave holds many nodes because one LangGraph invocation costs milliseconds; each node's own path
+is in the ledger, a row per call and an outcome per hop.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, TypedDict
+
+from langgraph.graph import END, START, StateGraph
+from langgraph.graph.state import CompiledStateGraph
+from langgraph.runtime import Runtime
+
+from agents.ask import Asked, Desk, Question, ask, repair
+from agents.checks import NOTHING
+from agents.extractive import write
+from stores.ledger import Outcome
+
+MAX_REPAIRS = 2
+# Rendering is quick but a wave of it is not: let the event loop breathe between so many nodes.
+_BREATH = 8
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step of the pipeline for its nodes: what is asked, and what a reply makes of a node.
+
+    `ask` gives a node's question, or None when there is nothing to ask; `compose` turns a reply's
+    text (or None) into the node's description; `settle` is handed every outcome.
+    """
+
+    name: str
+    hop: int
+    ask: Callable[[str], Question | None]
+    compose: Callable[[str, str | None], str]
+    settle: Callable[[list[Outcome]], None]
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a wave is given besides its nodes."""
+
+    stage: Stage
+    desk: Desk
+
+
+class Wave(TypedDict, total=False):
+    """The nodes of a wave, what was asked about each, and what came back, by node."""
+
+    nodes: tuple[str, ...]
+    questions: Mapping[str, Question]
+    asked: Mapping[str, Asked]
+    turn: int
+    written: Mapping[str, str]
+
+
+async def gather(state: Wave, runtime: Runtime[Context]) -> Wave:
+    """Render each node's question from its neighbourhood."""
+    questions = {}
+    for count, node in enumerate(state["nodes"]):
+        if count % _BREATH == 0:
+            await asyncio.sleep(0)
+        asked = runtime.context.stage.ask(node)
+        if asked is not None:
+            questions[node] = asked
+    return {"questions": questions, "asked": {}, "turn": 0, "written": {}}
+
+
+async def draft(state: Wave, runtime: Runtime[Context]) -> Wave:
+    """Ask every question."""
+    return {"asked": await _ask_all(runtime.context.desk, list(state["questions"].values()))}
+
+
+async def repair_rejected(state: Wave, runtime: Runtime[Context]) -> Wave:
+    """Ask again, with the complaint, about the nodes whose reply was rejected."""
+    desk = runtime.context.desk
+    again = [repair(desk, asked) for asked in _rejected(state)]
+    desk.tally.repaired += len(again)
+    return {
+        "asked": {**state["asked"], **await _ask_all(desk, again)},
+        "turn": state["turn"] + 1,
+    }
+
+
+async def fallback(state: Wave, runtime: Runtime[Context]) -> Wave:
+    """Let the extractive writer describe what no model did."""
+    written = {}
+    for node, asked in state["asked"].items():
+        if asked.reply is None:
+            written[node] = await asyncio.to_thread(write, asked.question.request.evidence)
+    return {"written": written}
+
+
+async def commit(state: Wave, runtime: Runtime[Context]) -> Wave:
+    """Settle every node of the wave, then let its texts and questions go."""
+    context = runtime.context
+    outcomes = [_outcome(node, state, context) for node in state["nodes"]]
+    tally = context.desk.tally
+    tally.fallback += sum(o.status == "fallback" for o in outcomes)
+    tally.failed += sum(o.status == "failed" for o in outcomes)
+    await asyncio.to_thread(context.desk.ledger.settle, context.desk.run, outcomes)
+    context.stage.settle(outcomes)
+    return {"questions": {}, "asked": {}, "written": {}}
+
+
+def judged(state: Wave) -> Literal["repair", "fallback", "commit"]:
+    """Where a wave goes after its replies were checked."""
+    if state["turn"] < MAX_REPAIRS and _rejected(state):
+        return "repair"
+    return "fallback" if any(a.reply is None for a in state["asked"].values()) else "commit"
+
+
+def build() -> "CompiledStateGraph[Wave, Context, Wave, Wave]":
+    """Compile the machine. All wiring is here; all behaviour is in the steps above."""
+    graph = StateGraph(Wave, context_schema=Context)
+    graph.add_node("gather", gather)
+    graph.add_node("draft", draft)
+    graph.add_node("repair", repair_rejected)
+    graph.add_node("fallback", fallback)
+    graph.add_node("commit", commit)
+    graph.add_edge(START, "gather")
+    graph.add_edge("gather", "draft")
+    graph.add_conditional_edges("draft", judged)
+    graph.add_conditional_edges("repair", judged)
+    graph.add_edge("fallback", "commit")
+    graph.add_edge("commit", END)
+    return graph.compile(name="wave")
+
+
+def _rejected(state: Wave) -> list[Asked]:
+    return [a for a in state["asked"].values() if a.reply is None and not a.end]
+
+
+async def _ask_all(desk: Desk, questions: list[Question]) -> dict[str, Asked]:
+    """Ask all at once, under the shared limits. Every call ends before the first error is raised."""
+    stored = desk.ledger.find([q.key for q in questions])
+    results = await asyncio.gather(
+        *(ask(desk, q, stored.get(q.key)) for q in questions), return_exceptions=True
+    )
+    answers: dict[str, Asked] = {}
+    for asked, result in zip(questions, results, strict=True):
+        if isinstance(result, BaseException):
+            desk.gate.stop(result)
+            continue
+        answers[asked.node] = result
+    if len(answers) < len(questions):
+        desk.gate.check()
+    return answers
+
+
+def _outcome(node: str, state: Wave, context: Context) -> Outcome:
+    asked = state["asked"].get(node)
+    stage, model = context.stage, context.desk.model.name
+    if asked is None:
+        text = stage.compose(node, None)
+        status = "unchanged" if stage.hop and text else "none"
+        return Outcome(node, stage.hop, status, 0, "nothing to ask about", "", "", text)
+    turns, prompt = asked.question.turn + 1, asked.question.prompt.ref
+    if asked.reply is None:
+        said = state["written"][node]
+        text = stage.compose(node, None if said == NOTHING else said)
+        status = "failed" if asked.end == "failed" else "fallback"
+        return Outcome(node, stage.hop, status, turns, asked.complaint, prompt, "extractive", text)
+    said = asked.reply.text
+    text = stage.compose(node, None if said == NOTHING else said)
+    status = "written" if said != NOTHING else "unchanged" if stage.hop and text else "none"
+    return Outcome(node, stage.hop, status, turns, "", prompt, model, text)

@@ -1,0 +1,264 @@
+"""The command line: parse, call, print. The only place where our errors become messages.
+
+Words and progress go to stderr; with --json exactly one JSON object is the last line of stdout.
+Exit codes: 0 done, 2 user error, 3 ended with failed nodes or stopped early, 130 interrupted.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from errors import HopscribeError, UsageError
+
+HERE = Path(__file__).parent
+SAMPLE = HERE / "examples" / "sample"
+
+app = typer.Typer(
+    name="cli.py",
+    help="Hopscribe: agents write and refine a description of every node of a user-item graph.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+data_app = typer.Typer(
+    help="Bring data into our layout, look at it, split it.", no_args_is_help=True
+)
+app.add_typer(data_app, name="data")
+
+Data = Annotated[Path, typer.Option("--data", help="Data folder; the bundled sample by default.")]
+Workspace = Annotated[
+    Path | None,
+    typer.Option(help="Folder for everything the runs leave; workspace/<data> by default."),
+]
+Model = Annotated[str | None, typer.Option(help="offline, openai:NAME or openai:NAME@URL.")]
+EmbedderName = Annotated[
+    str | None, typer.Option("--embedder", help="minilm or openai:NAME[@URL].")
+]
+Limit = Annotated[
+    int | None, typer.Option(min=1, help="Only N users and N items, and what they need.")
+]
+Concurrency = Annotated[int | None, typer.Option("--concurrency", "-j", help="Calls in flight.")]
+Neighbours = Annotated[int | None, typer.Option(help="Neighbours a node listens to, at most.")]
+Mode = Annotated[
+    str | None, typer.Option(help="append a paragraph per hop, or replace the description.")
+]
+Fresh = Annotated[bool, typer.Option("--fresh", help="Ask everything anew; old rows are kept.")]
+Seed = Annotated[int | None, typer.Option(help="For every random choice.")]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on the last stdout line.")]
+
+
+@app.command()
+def refine(
+    hops: Annotated[int, typer.Option(min=0, max=10, help="Layers of refinement.")] = 2,
+    data: Data = SAMPLE,
+    workspace: Workspace = None,
+    model: Model = None,
+    embedder: EmbedderName = None,
+    limit: Limit = None,
+    concurrency: Concurrency = None,
+    neighbours: Neighbours = None,
+    mode: Mode = None,
+    fresh: Fresh = False,
+    seed: Seed = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write profiles, refine them hop by hop, embed them. The main job."""
+    flags = {
+        "model": model,
+        "embedder": embedder,
+        "concurrency": concurrency,
+        "neighbours": neighbours,
+        "mode": mode,
+        "seed": seed,
+    }
+    _refine(data, workspace, hops, limit, fresh, flags, as_json)
+
+
+@app.command()
+def profile(
+    data: Data = SAMPLE,
+    workspace: Workspace = None,
+    model: Model = None,
+    embedder: EmbedderName = None,
+    limit: Limit = None,
+    concurrency: Concurrency = None,
+    fresh: Fresh = False,
+    seed: Seed = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write the profiles only (hop 0): the same as refine --hops 0."""
+    flags = {"model": model, "embedder": embedder, "concurrency": concurrency, "seed": seed}
+    _refine(data, workspace, 0, limit, fresh, flags, as_json)
+
+
+@data_app.command("import")
+def data_import(
+    source: Annotated[Path, typer.Argument(help="A file of interactions, or a folder.")],
+    out: Annotated[Path, typer.Option(help="The data folder to make.")],
+    format: Annotated[
+        str, typer.Option(help="auto, csv, jsonl, parquet, recbole, amazon.")
+    ] = "auto",
+    column: Annotated[
+        list[str] | None, typer.Option(help="OURS=THEIRS, for instance user_id=uid. Repeatable.")
+    ] = None,
+    items: Annotated[Path | None, typer.Option(help="A file of items.")] = None,
+    users: Annotated[Path | None, typer.Option(help="A file of users.")] = None,
+    on_bad_rows: Annotated[str, typer.Option(help="error, or skip: counted and listed.")] = "error",
+    encoding: Annotated[str, typer.Option(help="Of text files.")] = "utf-8",
+    min_rating: Annotated[float | None, typer.Option(help="Leave out lower ratings.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Turn CSV, JSONL, parquet, RecBole or Amazon reviews into a data folder."""
+    from stores.formats.importing import import_data
+
+    report = import_data(
+        source,
+        out,
+        format=format,
+        columns=_columns(column or []),
+        items=items,
+        users=users,
+        on_bad_rows=on_bad_rows,
+        encoding=encoding,
+        min_rating=min_rating,
+    )
+    for bad in report.skipped[:20]:
+        _say(f"skipped {bad.file}, row {bad.row}: {bad.reason}")
+    if len(report.skipped) > 20:
+        _say(f"… and {len(report.skipped) - 20} more, all listed in {out / 'skipped.csv'}")
+    _print(
+        {
+            "out": str(out),
+            "users": report.users,
+            "items": report.items,
+            "interactions": report.interactions,
+            "splits": report.splits,
+            "skipped": len(report.skipped),
+        },
+        as_json,
+    )
+
+
+@data_app.command("describe")
+def data_describe(data: Data = SAMPLE, as_json: AsJson = False) -> None:
+    """Count what a data folder holds."""
+    from stores.datasets import describe
+
+    _print(describe(data), as_json)
+
+
+@data_app.command("split")
+def data_split(
+    data: Annotated[Path, typer.Option("--data", help="The data folder to split.")],
+    scheme: Annotated[str, typer.Option(help="ratio (3:1:1), leave-one-out or time.")] = "ratio",
+    seed: Annotated[int, typer.Option(help="For the random choices.")] = 0,
+    force: Annotated[bool, typer.Option("--force", help="Replace the split it has.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Split a data folder once and write the split down in it, with counts and hashes."""
+    from stores.splits import write_split
+
+    _print(dict(write_split(data, scheme=scheme, seed=seed, force=force)), as_json)
+
+
+def _refine(
+    data: Path,
+    workspace: Path | None,
+    hops: int,
+    limit: int | None,
+    fresh: bool,
+    flags: dict[str, Any],
+    as_json: bool,
+) -> None:
+    from settings import access_key, load
+
+    settings = load(flags, Path.cwd())
+    if not data.is_dir():
+        raise UsageError(f"--data: {data} is not a folder.", hint="See: python cli.py data import")
+    import asyncio
+
+    from agents.models import Access, open_model
+    from agents.run import Options
+    from agents.run import refine as run_refine
+    from terminal import as_dict, show, watching
+    from stores.datasets import load_training
+    from stores.embedders import open_embedder
+    from stores.workspace import claim, occupied
+
+    folder = workspace or Path("workspace") / data.resolve().name
+    with occupied(folder):
+        loaded = load_training(data, folder / "split", settings.seed)
+        claim(folder, loaded.name, loaded.digest)
+        options = Options(
+            hops=hops,
+            limit=limit,
+            fresh=fresh,
+            seed=settings.seed,
+            neighbours=settings.neighbours,
+            sampling=settings.sampling,
+            mode=settings.mode,
+            domain=settings.domain or loaded.domain or "generic",
+            language=settings.language or loaded.language or "English",
+            evidence_tokens=settings.evidence_tokens,
+            concurrency=settings.concurrency,
+        )
+        access = Access(access_key, settings.temperature, settings.timeout)
+
+        async def run() -> Any:
+            model = open_model(settings.model, access)
+            try:
+                with watching(model.name) as watch:
+                    embedder = open_embedder(settings.embedder, access_key)
+                    return await run_refine(loaded, folder, model, embedder, options, watch)
+            finally:
+                await model.close()
+
+        summary = asyncio.run(run())
+
+    show(summary, folder, hops)
+    if as_json:
+        print(json.dumps(as_dict(summary, folder, hops), ensure_ascii=False))
+    if summary.stopped is not None:
+        _complain(summary.stopped)
+        raise typer.Exit(summary.stopped.exit_code)
+    if summary.tally.failed:
+        raise typer.Exit(3)
+
+
+def _columns(pairs: list[str]) -> dict[str, str]:
+    for pair in pairs:
+        if not all(pair.partition("=")):
+            raise UsageError(f"--column {pair!r} is not OURS=THEIRS.", hint="user_id=reviewerID")
+    return {ours: theirs for ours, _, theirs in (pair.partition("=") for pair in pairs)}
+
+
+def _print(values: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(values, ensure_ascii=False, default=str))
+        return
+    for key, value in values.items():
+        print(f"{key}: {json.dumps(value, ensure_ascii=False, default=str)}")
+
+
+def _say(words: str) -> None:
+    print(words, file=sys.stderr)
+
+
+def _complain(error: HopscribeError) -> None:
+    _say(f"{error.message}" + (f"\n{error.hint}" if error.hint else ""))
+
+
+def main() -> None:
+    """Run a verb and turn our errors into a message and an exit code."""
+    try:
+        app()
+    except HopscribeError as error:
+        _complain(error)
+        sys.exit(error.exit_code)
+
+
+if __name__ == "__main__":
+    main()

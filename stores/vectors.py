@@ -1,0 +1,126 @@
+"""Embeddings by text: every piece of text is embedded once per embedder, ever.
+
+A text is cut into its paragraphs (a refined description is one paragraph per hop) and these into
+windows that the embedder can take whole; nothing is cut off. The embedding of a text is the mean
+of its windows' embeddings, weighted by their tokens, scaled to length 1 (our own choice).
+"""
+
+import re
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from errors import StoreError
+from stores.embedders import Embedder
+from stores.ledger import digest
+
+PARAGRAPH = "\n\n"
+BATCH = 256
+
+
+def windows(text: str, limit: int, count: Callable[[str], int]) -> list[str]:
+    """Cut a text into pieces of at most `limit` tokens, after a sentence where possible."""
+    pieces: list[str] = []
+    for paragraph in text.split(PARAGRAPH):
+        current = ""
+        for part in _parts(paragraph.strip(), limit, count):
+            longer = f"{current} {part}".strip()
+            if current and count(longer) > limit:
+                pieces.append(current)
+                current = part
+            else:
+                current = longer
+        if current:
+            pieces.append(current)
+    return pieces
+
+
+def _parts(paragraph: str, limit: int, count: Callable[[str], int]) -> Iterator[str]:
+    if count(paragraph) <= limit:
+        yield paragraph
+        return
+    for sentence in re.split(r"(?<=[.!?])\s+|(?<=[。！？])", paragraph):
+        if count(sentence) <= limit:
+            yield sentence
+            continue
+        words = sentence.split() if " " in sentence else list(sentence)
+        half = len(words) // 2
+        if half == 0:
+            yield sentence
+            continue
+        glue = " " if " " in sentence else ""
+        yield from _parts(glue.join(words[:half]), limit, count)
+        yield from _parts(glue.join(words[half:]), limit, count)
+
+
+class Vectors:
+    """An embedder and the SQLite file that remembers what it said."""
+
+    def __init__(self, path: Path, embedder: Embedder) -> None:
+        self.embedder = embedder
+        try:
+            self._db = sqlite3.connect(path, check_same_thread=False)
+            self._db.execute("PRAGMA journal_mode = WAL")
+            self._db.execute(
+                "CREATE TABLE IF NOT EXISTS vectors (embedder TEXT, hash TEXT, tokens INTEGER,"
+                " vector BLOB, PRIMARY KEY (embedder, hash)) WITHOUT ROWID"
+            )
+        except sqlite3.Error as error:
+            raise StoreError(
+                f"{path} cannot be used as a cache of embeddings: {error}.",
+                hint="Delete it: everything in it can be computed again.",
+            ) from error
+
+    def __enter__(self) -> "Vectors":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._db.close()
+
+    def embed(
+        self, texts: Sequence[str], on_done: Callable[[int], None] = lambda pieces: None
+    ) -> NDArray[np.float32]:
+        """Unit vectors for `texts`, shape (texts, dim). `on_done` hears of newly embedded texts."""
+        cut = [windows(t, self.embedder.window, self.embedder.count) for t in texts]
+        known = self._known({piece for pieces in cut for piece in pieces})
+        missing = sorted({p for ps in cut for p in ps} - set(known), key=lambda p: (len(p), p))
+        for start in range(0, len(missing), BATCH):
+            batch = missing[start : start + BATCH]
+            counted = [self.embedder.count(piece) for piece in batch]
+            vectors = self.embedder.embed(batch)
+            self._keep(batch, counted, vectors)
+            known.update(zip(batch, zip(counted, vectors, strict=True), strict=True))
+            on_done(len(batch))
+        return np.stack([_mean([known[piece] for piece in pieces]) for pieces in cut])
+
+    def _known(self, pieces: set[str]) -> dict[str, tuple[int, NDArray[np.float32]]]:
+        by_hash = {digest(piece): piece for piece in pieces}
+        found: dict[str, tuple[int, NDArray[np.float32]]] = {}
+        hashes = list(by_hash)
+        for start in range(0, len(hashes), 500):
+            some = hashes[start : start + 500]
+            rows = self._db.execute(
+                "SELECT hash, tokens, vector FROM vectors WHERE embedder = ? AND hash IN"
+                f" ({','.join('?' * len(some))})",
+                (self.embedder.name, *some),
+            )
+            for name, tokens, blob in rows:
+                found[by_hash[name]] = (tokens, np.frombuffer(blob, dtype="<f4"))
+        return found
+
+    def _keep(self, pieces: list[str], tokens: list[int], vectors: NDArray[np.float32]) -> None:
+        rows = [
+            (self.embedder.name, digest(piece), count, vector.astype("<f4").tobytes())
+            for piece, count, vector in zip(pieces, tokens, vectors, strict=True)
+        ]
+        with self._db:
+            self._db.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?, ?, ?)", rows)
+
+
+def _mean(pieces: list[tuple[int, NDArray[np.float32]]]) -> NDArray[np.float32]:
+    weights = np.array([max(1, tokens) for tokens, _ in pieces], dtype=np.float32)
+    mean = weights @ np.stack([vector for _, vector in pieces])
+    return np.asarray(mean / max(float(np.linalg.norm(mean)), 1e-12), dtype=np.float32)

@@ -1,0 +1,63 @@
+"""The workspace: one folder with everything a data set's runs leave behind, used by one process.
+
+workspace.json   whose data this is
+ledger.sqlite    every call (stores.ledger)
+vectors.sqlite   embeddings by text (stores.vectors)
+chroma/          descriptions and embeddings per hop (stores.descriptions)
+split/           the split, where the data has none of its own (stores.splits)
+runs/            a folder a run
+"""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from errors import StoreError
+
+
+@contextmanager
+def occupied(folder: Path) -> Iterator[Path]:
+    """Make the folder if it is missing and hold it for this process alone.
+
+    Two processes on one Chroma folder destroy it, so a second one is refused. The lock goes with
+    the process, even a killed one.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(f"The workspace {folder} cannot be made: {error.strerror}.") from error
+    lock = FileLock(folder / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise StoreError(
+            f"Another Hopscribe process is using the workspace {folder}.",
+            hint="Wait for it to end, or give this run another --workspace.",
+        ) from error
+    try:
+        yield folder
+    finally:
+        lock.release()
+
+
+def claim(folder: Path, data: str, digest: str) -> None:
+    """Write down whose data this workspace holds. Raises StoreError if it is somebody else's."""
+    path = folder / "workspace.json"
+    if not path.exists():
+        fresh = path.with_suffix(".new")
+        fresh.write_text(json.dumps({"data": data, "digest": digest}, indent=2) + "\n", "utf-8")
+        fresh.replace(path)
+        return
+    try:
+        owner = json.loads(path.read_text("utf-8"))
+        same = owner["digest"] == digest
+    except (ValueError, KeyError, TypeError) as error:
+        raise StoreError(f"{path} is not a workspace file of Hopscribe.") from error
+    if not same:
+        raise StoreError(
+            f"The workspace {folder} belongs to other data: {owner['data']} as it was then.",
+            hint="Give this data another --workspace.",
+        )

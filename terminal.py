@@ -1,0 +1,144 @@
+"""What a person sees of a run: a progress bar per stage, and the table at the end. On stderr."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+from rich.progress import TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from agents.ask import Tally
+from agents.run import Summary, Watch
+
+EMBEDDING = "embedding"
+
+
+@contextmanager
+def watching(model: str) -> Iterator[Watch]:
+    """Show how a run goes. Without a terminal a line per stage is printed instead of bars."""
+    console = Console(stderr=True)
+    bars = Progress(
+        TextColumn("{task.description:<14}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[figures]}"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        refresh_per_second=4,
+        disable=not console.is_terminal,
+    )
+    view = _View(console, bars, model)
+    with bars:
+        try:
+            yield Watch(view.stage, view.change, view.embedded)
+        finally:
+            view.finish()
+
+
+class _View:
+    """Turns a run's events into bars. A stage's answers are what came in since it began."""
+
+    def __init__(self, console: Console, bars: Progress, model: str) -> None:
+        self._console, self._bars, self._model = console, bars, model
+        self._task: TaskID | None = None
+        self._name, self._began, self._before, self._nodes = "", time.monotonic(), 0, 0
+        self._tally = Tally()
+
+    def stage(self, name: str, nodes: int) -> None:
+        self.finish()
+        self._name, self._nodes = name, nodes
+        self._began, self._before = time.monotonic(), self._tally.calls + self._tally.cached
+        self._task = self._bars.add_task(name, total=nodes, figures="")
+        if not self._console.is_terminal:
+            self._console.print(f"{name}: {nodes} nodes, {self._model}", highlight=False)
+
+    def change(self, tally: Tally) -> None:
+        self._tally = tally
+        if self._task is None:
+            return
+        answers = tally.calls + tally.cached - self._before
+        rate = answers / max(time.monotonic() - self._began, 1e-6)
+        self._bars.update(
+            self._task,
+            completed=min(answers, self._nodes),
+            figures=f"{rate:.0f}/s, {tally.input_tokens + tally.output_tokens:,} tokens, "
+            f"{cost(tally)}",
+        )
+
+    def embedded(self, texts: int) -> None:
+        if self._name != EMBEDDING:
+            self.finish()
+            self._name, self._nodes = EMBEDDING, 0
+            self._task = self._bars.add_task(EMBEDDING, total=None, figures="")
+        if self._task is not None:
+            self._nodes += texts
+            self._bars.update(self._task, completed=self._nodes)
+
+    def finish(self) -> None:
+        """Fill the bar: nodes that there was nothing to ask about are done as well."""
+        if self._task is not None and self._nodes:
+            self._bars.update(self._task, total=self._nodes, completed=self._nodes)
+        self._task = None
+
+
+def cost(tally: Tally) -> str:
+    """Dollars spent; calls whose price is not known are said to be so, not called free."""
+    spent = f"${tally.cost_nanousd / 1e9:.4f}"
+    return f"{spent} + {tally.unpriced} calls unpriced" if tally.unpriced else spent
+
+
+def as_dict(summary: Summary, workspace: Path, hops: int) -> dict[str, Any]:
+    """The summary as `--json` prints it. `cost_usd` is null when a price is not known."""
+    tally = summary.tally
+    return {
+        "workspace": str(workspace),
+        "run": summary.run,
+        "users": summary.users,
+        "items": summary.items,
+        "hops": hops,
+        "nodes": list(summary.nodes),
+        "calls": tally.calls,
+        "cached": tally.cached,
+        "retried": tally.retried,
+        "repaired": tally.repaired,
+        "fallback": tally.fallback,
+        "failed": tally.failed,
+        "input_tokens": tally.input_tokens,
+        "output_tokens": tally.output_tokens,
+        "cost_usd": None if tally.unpriced else tally.cost_nanousd / 1e9,
+        "embedded": summary.embedded,
+        "seconds": round(summary.seconds, 2),
+        "stopped": summary.stopped.message if summary.stopped else None,
+    }
+
+
+def show(summary: Summary, workspace: Path, hops: int) -> None:
+    """Print the table at the end of a run, with one node's life to read."""
+    console, tally = Console(stderr=True), summary.tally
+    table = Table(show_header=False, box=None, pad_edge=False)
+    for name, value in {
+        "described": f"{summary.users} users, {summary.items} items, {hops} hops",
+        "nodes per hop": ", ".join(map(str, summary.nodes)),
+        "calls": f"{tally.calls} new, {tally.cached} from the ledger, {tally.retried} retried",
+        "replies": f"{tally.repaired} repaired, {tally.fallback} fallback, {tally.failed} failed",
+        "tokens": f"{tally.input_tokens:,} in, {tally.output_tokens:,} out",
+        "cost": cost(tally),
+        "embedded": f"{summary.embedded} new or changed descriptions",
+        "seconds": f"{summary.seconds:.1f}",
+        "workspace": str(workspace),
+    }.items():
+        table.add_row(name, value)
+    console.print(table, highlight=False)
+    for outcome in summary.example:
+        console.print()
+        title = (
+            f"{outcome.node}, hop {outcome.hop} ({outcome.status}, {outcome.prompt or 'no call'})"
+        )
+        console.print(Text(title, style="bold"))
+        console.print(Text(outcome.text))
