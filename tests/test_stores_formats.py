@@ -231,6 +231,13 @@ def test_an_open_quote_costs_one_row_and_not_the_rest_of_the_file(tmp_path):
     assert sorted(read_source(tmp_path / "out").users) == ["b", "c", "d"]
 
 
+def test_thousands_of_bad_quotes_are_read_over(tmp_path):
+    rows = "".join(f'a,i{n},"so" so\nb,i{n},fine\n' for n in range(20_000))
+    src = put(tmp_path / "a.csv", f"user_id,item_id,review\n{rows}")
+    report = import_data(src, tmp_path / "out", on_bad_rows="skip")
+    assert (report.interactions, len(report.skipped)) == (20_000, 20_000)
+
+
 def test_an_item_listed_twice_is_a_bad_row_of_the_items_file(tmp_path):
     put(tmp_path / "d/interactions.csv", "user_id,item_id\na,x\n")
     put(tmp_path / "d/items.csv", "item_id,title\nx,Ex\nx,Why\n")

@@ -1,10 +1,9 @@
 """CSV and its cousins: comma, tab or semicolon, whichever the header uses."""
 
 import csv
+from collections import deque
 from collections.abc import Iterator
-from itertools import chain
 from pathlib import Path
-from typing import Any
 
 from stores.formats.tables import Record, Table, checked_header, lines, wrong_width
 
@@ -47,8 +46,15 @@ def numbered(feed: Iterator[str], delimiter: str) -> Iterator[tuple[int, list[st
     not the rest of the file.
     """
     csv.field_size_limit(max(csv.field_size_limit(), LONGEST_FIELD))
+    again: deque[str] = deque()
     taken: list[str] = []
-    rows = strict_rows(feed, taken, delimiter)
+
+    def noted() -> Iterator[str]:
+        while line := again.popleft() if again else next(feed, ""):
+            taken.append(line)
+            yield line
+
+    rows = csv.reader(noted(), delimiter=delimiter, strict=True)
     row = 2
     while True:
         taken.clear()
@@ -58,22 +64,10 @@ def numbered(feed: Iterator[str], delimiter: str) -> Iterator[tuple[int, list[st
             return
         except csv.Error as error:
             yield row, f"quotes do not add up ({error})"
-            feed = chain(taken[1:], feed)
-            taken = []
-            rows = strict_rows(feed, taken, delimiter)
+            again.extendleft(reversed(taken[1:]))
+            rows = csv.reader(noted(), delimiter=delimiter, strict=True)
             row += 1
             continue
         if values:
             yield row, values
         row += len(taken)
-
-
-def strict_rows(feed: Iterator[str], taken: list[str], delimiter: str) -> Any:
-    """A csv reader that leaves the lines it used in `taken`."""
-
-    def noted() -> Iterator[str]:
-        for line in feed:
-            taken.append(line)
-            yield line
-
-    return csv.reader(noted(), delimiter=delimiter, strict=True)
