@@ -22,7 +22,7 @@ SHORT_FORMS = {
     "do not": "don't", "does not": "doesn't", "did not": "didn't", "is not": "isn't",
     "was not": "wasn't", "could not": "couldn't", "would not": "wouldn't", "cannot": "can't",
     "will not": "won't", "have not": "haven't", "I am ": "I'm ", "I have read": "I've read",
-    "It is ": "It's ", "it is ": "it's ", "That is ": "That's ", "There is ": "There's ",
+    "It is ": "It's ", "and it is ": "and it's ", "That is ": "That's ", "There is ": "There's ",
     "there is ": "there's ", "I would ": "I'd ", "I will ": "I'll ", "I had been": "I'd been",
 }  # fmt: skip
 
@@ -169,7 +169,9 @@ class Writer:
         """The kinds of framed sentence in the order this review would use them, each once."""
         weights = {"detail": 5, "topic": 3, "compare": 1}
         if tone == "good":
-            weights["fact"] = 3
+            # A novel has no facts to teach, but things that come out.
+            fiction = self.interests[book["main"]]["kind"] == "story"
+            weights["secret" if fiction else "fact"] = 3
         if book["side"]:
             weights["side"] = 3
         return sorted(weights, key=lambda kind: self.rng.random() ** (1 / weights[kind]))
