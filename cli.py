@@ -183,10 +183,10 @@ def _refine(
     from agents.models import Access, open_model
     from agents.run import Options
     from agents.run import refine as run_refine
-    from terminal import as_dict, show, watching
     from stores.datasets import load_training
     from stores.embedders import open_embedder
     from stores.workspace import claim, occupied
+    from terminal import as_dict, show, watching
 
     folder = workspace or Path("workspace") / data.resolve().name
     with occupied(folder):

@@ -15,18 +15,21 @@ from graph_ops.evidence import Chosen, ItemEvidence, RefineEvidence, UserEvidenc
 
 # Words by which reviewers judge rather than describe: a phrase of nothing else tells nothing.
 _FILLER = frozenset(
-    "amazon amazing awesome bad best better bit book books bought buy buying cheap day days deal"
-    " easily excellent extremely fantastic favorite feel fine fun game gift give glad good got great"
-    " happy hard highly hope issue item items job kind little lot lots love loved loves make makes"
-    " money month months movie nice order ordered people perfect perfectly place pretty price"
-    " problem problems product products purchase purchased quality read reader real really recommend"
-    " review reviews said set star stars stuff super sure thing things thought time times top"
-    " totally user users well wonderful work worked working works worth year years".split()
+    """
+    amazon amazing awesome bad best better bit book books bought buy buying cheap day days deal
+    easily excellent extremely fantastic favorite feel fine fun game gift give glad good got
+    great happy hard highly hope issue item items job kind little lot lots love loved loves make
+    makes money month months movie nice order ordered people perfect perfectly place pretty
+    price problem problems product products purchase purchased quality read reader real really
+    recommend review reviews said set star stars stuff super sure thing things thought time
+    times top totally user users well wonderful work worked working works worth year years
+    """.split()
 )
 _LABELS = (
     "Known for", "Reviewers mention", "They write", "Average rating", "About",
     "Chose", "Drawn to", "In their own words", "Disliked",
-    "Those who chose it also look for", "One of them", "Common to the chosen", "As one of them puts it",
+    "Those who chose it also look for", "One of them",
+    "Common to the chosen", "As one of them puts it",
 )  # fmt: skip
 _LIST = re.compile(rf"(?:{'|'.join(_LABELS)}): ([^“]*?)(?=(?:{'|'.join(_LABELS)}):|“|$)")
 
@@ -39,7 +42,8 @@ def write(evidence: Evidence) -> str:
         text = _user_profile(evidence)
     else:
         text = _refinement(evidence)
-    return " ".join(text.split()) or NOTHING
+    kept = text.split()
+    return " ".join(kept) if len(kept) > 2 else NOTHING
 
 
 def _item_profile(evidence: ItemEvidence) -> str:

@@ -121,7 +121,7 @@ async def refine(
             evidence_tokens=options.evidence_tokens,
             desk=desk,
         )
-        ledger.begin_run(run, started, _settings(options, model, embedder, repeat))
+        await ledger.begin_run(run, started, _settings(options, model, embedder, repeat))
         state: dict[str, Any] = {}
         stopped: RunStopped | None = None
         try:
@@ -132,7 +132,7 @@ async def refine(
             stopped = stop
         finally:
             ended = "stopped" if stopped else "done" if state else "failed"
-            ledger.end_run(run, time.time(), {"ended": ended, "calls": tally.calls})
+            await ledger.end_run(run, time.time(), {"ended": ended, "calls": tally.calls})
     return Summary(
         run=run,
         users=sum(n.startswith("user:") for n in targets),
@@ -201,7 +201,7 @@ def _stop_on_signals(gate: Gate) -> Iterator[None]:
 
 def _settings(options: Options, model: Model, embedder: Embedder, repeat: int) -> dict[str, Any]:
     return {
-        **{k: v for k, v in vars(options).items()},
+        **vars(options),
         "model": model.name,
         "endpoint": model.endpoint,
         "embedder": embedder.name,

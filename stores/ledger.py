@@ -1,4 +1,4 @@
-"""The ledger: a row for every finished call, in one SQLite file. Cache, trace and bill are its rows.
+"""The ledger: a row for every finished call, in one SQLite file: cache, trace and bill in one.
 
     texts     each distinct message or reply once, named by the hash of its words
     calls     one row per finished call, never changed: accepted, rejected or failed
@@ -14,7 +14,7 @@ import json
 import queue
 import sqlite3
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import astuple, dataclass, fields
 from hashlib import sha256
 from pathlib import Path
@@ -135,27 +135,27 @@ class Outcome:
 
 _CALL_COLUMNS = ", ".join(f.name for f in fields(Call))
 _INSERT_CALL = f"INSERT INTO calls ({_CALL_COLUMNS}) VALUES ({', '.join('?' * len(fields(Call)))})"
-_INSERT_TEXT = "INSERT OR IGNORE INTO texts VALUES (?, ?)"
 _INSERT_OUTCOME = "INSERT OR REPLACE INTO outcomes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
-_Waiting = tuple[Call, asyncio.AbstractEventLoop, "asyncio.Future[None]"]
+_Work = Callable[[sqlite3.Connection], object]
+_Waiting = tuple[_Work, asyncio.AbstractEventLoop, "asyncio.Future[None]"]
 
 
 class Ledger:
-    """One SQLite file and the one thread that writes calls into it. Close it, or use `with`."""
+    """One SQLite file and the one thread that writes into it. Close it, or use `with`."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         try:
-            self._db = _connect(path)
-            _create(self._db, path)
-            self._writer_db = _connect(path)
+            self._reader = _connect(path)
+            _create(self._reader, path)
+            self._writer = _connect(path)
         except sqlite3.Error as error:
             raise StoreError(
                 f"{path} cannot be used as a ledger: {error}.",
                 hint="Move it away to start a new one; answers in it would be asked again.",
             ) from error
         self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._write_calls, name="ledger", daemon=True)
+        self._thread = threading.Thread(target=self._write, name="ledger", daemon=True)
         self._thread.start()
 
     def __enter__(self) -> "Ledger":
@@ -168,12 +168,12 @@ class Ledger:
         """Write what is waiting, then close the file."""
         self._queue.put(None)
         self._thread.join()
-        self._writer_db.close()
-        self._db.close()
+        self._writer.close()
+        self._reader.close()
 
     def find(self, keys: Iterable[str]) -> dict[str, Reply]:
         """The stored replies to these keys; a key without one is left out."""
-        rows = self._db.execute(
+        rows = self._reader.execute(
             "SELECT key, body, finish, status FROM calls JOIN texts ON hash = reply"
             " WHERE key IN (SELECT value FROM json_each(?)) AND status != 'failed'"
             " ORDER BY status = 'accepted', id",
@@ -181,58 +181,38 @@ class Ledger:
         )
         return {key: Reply(body, finish, status) for key, body, finish, status in rows}
 
-    async def record(self, call: Call) -> None:
-        """Returns when the call is on disk. Raises StoreError when it cannot be written."""
-        loop = asyncio.get_running_loop()
-        done: asyncio.Future[None] = loop.create_future()
-        self._queue.put((call, loop, done))
-        await done
-
-    def settle(self, run: str, outcomes: Sequence[Outcome]) -> None:
-        """Write down what became of some nodes, in one commit."""
-        texts = [(digest(o.text), o.text) for o in outcomes]
-        rows = [
-            (run, *astuple(o)[:-1], text_hash)
-            for o, (text_hash, _) in zip(outcomes, texts, strict=True)
-        ]
-        self._commit(
-            lambda db: (db.executemany(_INSERT_TEXT, texts), db.executemany(_INSERT_OUTCOME, rows))
-        )
-
     def repeat(self) -> int:
         """How often everything was asked anew: the highest `repeat` of any run."""
-        (repeat,) = self._db.execute(
+        (repeat,) = self._reader.execute(
             "SELECT max(json_extract(settings, '$.repeat')) FROM runs"
         ).fetchone()
         return int(repeat or 0)
 
-    def begin_run(self, run: str, started: float, settings: dict[str, Any]) -> None:
+    async def record(self, call: Call) -> None:
+        """Returns when the call is on disk. Raises StoreError when it cannot be written."""
+        await self._do(lambda db: _insert_call(db, call))
+
+    async def settle(self, run: str, outcomes: Sequence[Outcome]) -> None:
+        """Write down what became of some nodes; all of them or none."""
+        await self._do(lambda db: _insert_outcomes(db, run, outcomes))
+
+    async def begin_run(self, run: str, started: float, settings: dict[str, Any]) -> None:
         """Open a run; `settings` must hold no secret."""
-        self._commit(
-            lambda db: db.execute(
-                "INSERT INTO runs (id, started, settings) VALUES (?, ?, ?)",
-                (run, started, json.dumps(settings)),
-            )
-        )
+        sql = "INSERT INTO runs (id, started, settings) VALUES (?, ?, ?)"
+        await self._do(lambda db: db.execute(sql, (run, started, json.dumps(settings))))
 
-    def end_run(self, run: str, ended: float, summary: dict[str, Any]) -> None:
+    async def end_run(self, run: str, ended: float, summary: dict[str, Any]) -> None:
         """Close a run with its summary, however it ended."""
-        self._commit(
-            lambda db: db.execute(
-                "UPDATE runs SET ended = ?, summary = ? WHERE id = ?",
-                (ended, json.dumps(summary), run),
-            )
-        )
+        sql = "UPDATE runs SET ended = ?, summary = ? WHERE id = ?"
+        await self._do(lambda db: db.execute(sql, (ended, json.dumps(summary), run)))
 
-    def _commit(self, work: Any) -> None:
-        try:
-            with self._db:
-                self._db.execute("BEGIN IMMEDIATE")
-                work(self._db)
-        except sqlite3.Error as error:
-            raise _unwritable(self._path, error) from error
+    async def _do(self, work: _Work) -> None:
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[None] = loop.create_future()
+        self._queue.put((work, loop, done))
+        await done
 
-    def _write_calls(self) -> None:
+    def _write(self) -> None:
         while (first := self._queue.get()) is not None:
             batch, last = [first], False
             while not self._queue.empty() and len(batch) < 512:
@@ -243,9 +223,13 @@ class Ledger:
                 batch.append(more)
             error: StoreError | None = None
             try:
-                _insert(self._writer_db, [call for call, _, _ in batch])
+                _commit(self._writer, [work for work, _, _ in batch])
             except sqlite3.Error as cause:
-                error = _unwritable(self._path, cause)
+                error = StoreError(
+                    f"The ledger {self._path} cannot be written: {cause}.",
+                    hint="Make room or mend the permissions, then run the same command again.",
+                )
+                error.__cause__ = cause
             for loop in {loop for _, loop, _ in batch}:
                 waiting = [done for _, its_loop, done in batch if its_loop is loop]
                 if not loop.is_closed():
@@ -267,26 +251,38 @@ def _create(db: sqlite3.Connection, path: Path) -> None:
         db.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;")
     elif version != VERSION:
         raise StoreError(
-            f"{path} was written by another version of Hopscribe (ledger {version}, not {VERSION}).",
+            f"{path} was written by another Hopscribe (ledger version {version}, not {VERSION}).",
             hint="Use that version, or another --workspace.",
         )
 
 
-def _insert(db: sqlite3.Connection, calls: Sequence[Call]) -> None:
-    texts: dict[str, str] = {}
-    rows = []
-    for call in calls:
-        names = [(role, digest(text)) for role, text in call.messages]
-        texts.update({n: t for (_, n), (_, t) in zip(names, call.messages, strict=True)})
-        reply = None if call.reply is None else digest(call.reply)
-        if reply is not None and call.reply is not None:
-            texts[reply] = call.reply
-        row = {f.name: getattr(call, f.name) for f in fields(call)}
-        rows.append(tuple((row | {"messages": json.dumps(names), "reply": reply}).values()))
-    with db:
-        db.execute("BEGIN IMMEDIATE")
-        db.executemany(_INSERT_TEXT, texts.items())
-        db.executemany(_INSERT_CALL, rows)
+def _commit(db: sqlite3.Connection, works: Sequence[_Work]) -> None:
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        for work in works:
+            work(db)
+        db.execute("COMMIT")
+    finally:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+
+
+def _insert_call(db: sqlite3.Connection, call: Call) -> None:
+    row = {f.name: getattr(call, f.name) for f in fields(call)}
+    row["messages"] = json.dumps([(role, _keep(db, text)) for role, text in call.messages])
+    row["reply"] = None if call.reply is None else _keep(db, call.reply)
+    db.execute(_INSERT_CALL, tuple(row.values()))
+
+
+def _insert_outcomes(db: sqlite3.Connection, run: str, outcomes: Sequence[Outcome]) -> None:
+    rows = [(run, *astuple(outcome)[:-1], _keep(db, outcome.text)) for outcome in outcomes]
+    db.executemany(_INSERT_OUTCOME, rows)
+
+
+def _keep(db: sqlite3.Connection, text: str) -> str:
+    name = digest(text)
+    db.execute("INSERT OR IGNORE INTO texts VALUES (?, ?)", (name, text))
+    return name
 
 
 def _resolve(waiting: list["asyncio.Future[None]"], error: StoreError | None) -> None:
@@ -297,10 +293,3 @@ def _resolve(waiting: list["asyncio.Future[None]"], error: StoreError | None) ->
             done.set_result(None)
         else:
             done.set_exception(error)
-
-
-def _unwritable(path: Path, error: sqlite3.Error) -> StoreError:
-    return StoreError(
-        f"The ledger {path} cannot be written: {error}.",
-        hint="Make room or mend the permissions, then run the same command again.",
-    )

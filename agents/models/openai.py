@@ -90,7 +90,7 @@ class OpenAIModel:
 
 
 def _answer(message: AIMessage) -> Answer:
-    usage = message.usage_metadata or {}
+    usage: Mapping[str, Any] = message.usage_metadata or {}
     refusal = message.additional_kwargs.get("refusal")
     text = message.content if isinstance(message.content, str) else message.text
     finish = str(message.response_metadata.get("finish_reason") or "stop")
