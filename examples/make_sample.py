@@ -16,19 +16,19 @@ from pathlib import Path
 from random import Random
 
 import yaml
-from sample_text import WORDS, Deck, Reader, Writer, load, spin
+from sample_text import WORDS, Deck, Fields, Reader, Writer, load, spin
 
 USERS, NOISE = 200, 0.15
 START, SPAN = 1640995200, 2 * 365 * 86400  # two years from January 2022
 NOT_INTERESTS = {"readers", "phrases", "names", "awkward"}
 
 
-def load_interests() -> dict[str, dict]:
+def load_interests() -> dict[str, Fields]:
     names = sorted(path.stem for path in WORDS.glob("*.yaml"))
     return {name: load(name) for name in names if name not in NOT_INTERESTS}
 
 
-def draw_items(interests: dict[str, dict], rng: Random) -> list[dict]:
+def draw_items(interests: dict[str, Fields], rng: Random) -> list[Fields]:
     """Every book of every interest, in shuffled order, with author, year and side interest."""
     books = [(name, line) for name, pool in interests.items() for line in pool["books"]]
     rng.shuffle(books)
@@ -56,7 +56,7 @@ def draw_items(interests: dict[str, dict], rng: Random) -> list[dict]:
     return items
 
 
-def draw_authors(interests: dict[str, dict], rng: Random) -> dict[str, list[str]]:
+def draw_authors(interests: dict[str, Fields], rng: Random) -> dict[str, list[str]]:
     """Some seven authors for each interest; no surname more than twice."""
     names = load("names")
     first = Deck(" ".join(names["first"]).split(), rng)
@@ -66,7 +66,7 @@ def draw_authors(interests: dict[str, dict], rng: Random) -> dict[str, list[str]
     }
 
 
-def describe(items: list[dict], writer: Writer, rng: Random) -> None:
+def describe(items: list[Fields], writer: Writer, rng: Random) -> None:
     """40 % of the books without a description, 10 % with a useless one, the rest well described."""
     order = items[:]
     rng.shuffle(order)
@@ -80,7 +80,7 @@ def describe(items: list[dict], writer: Writer, rng: Random) -> None:
             item["description"] = writer.description(item)
 
 
-def draw_users(interests: dict[str, dict], voices: Iterable[str], rng: Random) -> list[dict]:
+def draw_users(interests: dict[str, Fields], voices: Iterable[str], rng: Random) -> list[Fields]:
     """Users with two or three weighted interests, the first one being the strongest."""
     users = []
     for number in range(1, USERS + 1):
@@ -105,7 +105,7 @@ def draw_users(interests: dict[str, dict], voices: Iterable[str], rng: Random) -
     return users
 
 
-def draw_reader(interests: dict, first: str, voices: Iterable[str], rng: Random) -> Reader:
+def draw_reader(interests: Fields, first: str, voices: Iterable[str], rng: Random) -> Reader:
     care = rng.random()
     return Reader(
         voice=rng.choice(list(voices)),
@@ -117,7 +117,7 @@ def draw_reader(interests: dict, first: str, voices: Iterable[str], rng: Random)
     )
 
 
-def pick_item(user: dict, items: list[dict], when: float, rng: Random) -> dict:
+def pick_item(user: Fields, items: list[Fields], when: float, rng: Random) -> Fields:
     """By interest and fame; `when` runs from 0 to 1, and some users drift to their second love."""
     if rng.random() < NOISE:
         return rng.choices(items, [item["fame"] for item in items])[0]
@@ -133,11 +133,13 @@ def pick_item(user: dict, items: list[dict], when: float, rng: Random) -> dict:
     return rng.choices(items, pull)[0]
 
 
-def draw_pairs(users: list[dict], items: list[dict], rng: Random) -> dict[tuple[str, str], dict]:
+def draw_pairs(
+    users: list[Fields], items: list[Fields], rng: Random
+) -> dict[tuple[str, str], Fields]:
     """Who met which book and when; every user at least 5 times, every book at least 4."""
-    pairs: dict[tuple[str, str], dict] = {}
+    pairs: dict[tuple[str, str], Fields] = {}
 
-    def meet(user: dict, item: dict, when: float) -> None:
+    def meet(user: Fields, item: Fields, when: float) -> None:
         stamp = START + int(SPAN * when)
         key = (user["user_id"], item["item_id"])
         pairs.setdefault(key, {"user": user, "item": item, "timestamp": stamp})
@@ -154,16 +156,17 @@ def draw_pairs(users: list[dict], items: list[dict], rng: Random) -> dict[tuple[
     return pairs
 
 
-def rate(user: dict, item: dict, rng: Random) -> int:
+def rate(user: Fields, item: Fields, rng: Random) -> int:
     taste = 2.7
     if item["main"] in user["weights"]:
         taste = 4.2
     elif item["side"] in user["weights"]:
         taste = 3.5
-    return min(5, max(1, round(taste + item["quality"] + user["mood"] + rng.gauss(0, 0.7))))
+    felt: float = taste + item["quality"] + user["mood"] + rng.gauss(0, 0.7)
+    return min(5, max(1, round(felt)))
 
 
-def write_up(pair: dict, writer: Writer, rng: Random) -> dict:
+def write_up(pair: Fields, writer: Writer, rng: Random) -> Fields:
     """One row of interactions.jsonl."""
     user, item = pair["user"], pair["item"]
     rating = rate(user, item, rng)
@@ -183,7 +186,7 @@ def write_up(pair: dict, writer: Writer, rng: Random) -> dict:
     }
 
 
-def plant_awkward(rows: list[dict], rng: Random) -> list[dict]:
+def plant_awkward(rows: list[Fields], rng: Random) -> list[Fields]:
     """Put the hostile and foreign reviews over ordinary ones; returns where they lie."""
     texts = yaml.safe_load((WORDS / "awkward.yaml").read_text(encoding="utf-8"))
     places = rng.sample([row for row in rows if row["review"] and row["rating"] >= 4], len(texts))
@@ -195,7 +198,7 @@ def plant_awkward(rows: list[dict], rng: Random) -> list[dict]:
     ]
 
 
-def draw(seed: int) -> tuple[dict[str, list[dict]], dict]:
+def draw(seed: int) -> tuple[dict[str, list[Fields]], Fields]:
     """The three tables, and the truth behind them."""
     rng = Random(seed)
     interests = load_interests()
@@ -228,7 +231,7 @@ def draw(seed: int) -> tuple[dict[str, list[dict]], dict]:
     return tables, truth
 
 
-def write(out: Path, tables: dict[str, list[dict]], truth: dict) -> None:
+def write(out: Path, tables: dict[str, list[Fields]], truth: Fields) -> None:
     out.mkdir(parents=True, exist_ok=True)
     for name, rows in tables.items():
         text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)

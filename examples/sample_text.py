@@ -11,10 +11,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import yaml
 
 WORDS = Path(__file__).with_name("sample_words")
+Fields = dict[str, Any]
+"""A book, a user, a pool of fragments: values by name."""
+
 INNERMOST = re.compile(r"\{([^{}]*)\}")
 SLOT = re.compile(r"\[(\w+)\]")
 KEEP_CAPITAL = re.compile(r"(I|I'm|Latin|Einstein|[A-Z]{2,})\b")
@@ -31,7 +35,8 @@ class Deck:
     """Deals its cards in shuffled order, so no fragment is overused before all were dealt."""
 
     def __init__(self, cards: Iterable[str], rng: Random) -> None:
-        self.cards, self.rng, self.left = list(cards), rng, []
+        self.cards, self.rng = list(cards), rng
+        self.left: list[str] = []
 
     def deal(self, spent: set[str]) -> str:
         """The next card that is not spent; when all are, simply the next one."""
@@ -62,13 +67,13 @@ def lines(block: str) -> list[str]:
     return [line.strip() for line in block.splitlines() if line.strip()]
 
 
-def load(name: str) -> dict:
+def load(name: str) -> Fields:
     """One fragment file; every block of text becomes a list of its lines."""
     raw = yaml.safe_load((WORDS / f"{name}.yaml").read_text(encoding="utf-8"))
     return {key: lines(value) if "\n" in str(value) else value for key, value in raw.items()}
 
 
-def load_voices() -> dict[str, dict]:
+def load_voices() -> dict[str, Fields]:
     raw = yaml.safe_load((WORDS / "readers.yaml").read_text(encoding="utf-8"))
     return {
         voice: {
@@ -101,7 +106,7 @@ def lower_first(text: str) -> str:
 class Writer:
     """Writes reviews, headlines and descriptions from the fragments of all interests."""
 
-    def __init__(self, interests: dict[str, dict], rng: Random) -> None:
+    def __init__(self, interests: dict[str, Fields], rng: Random) -> None:
         self.rng, self.interests = rng, interests
         self.phrases, self.voices = load("phrases"), load_voices()
         self.decks: dict[str, Deck] = {}
@@ -122,7 +127,7 @@ class Writer:
         voice = "plain" if self.rng.random() < 0.2 else reader.voice
         return self.deal(f"{voice}/{pool}", self.voices[voice][pool], reader.spent)
 
-    def review(self, reader: Reader, book: dict, tone: str, tastes: dict) -> str:
+    def review(self, reader: Reader, book: Fields, tone: str, tastes: Fields) -> str:
         """One to five sentences on a book; tone is good, mixed or bad."""
         slots = self.slots(reader, book)
         body = self.body(reader, book, tone, tastes)
@@ -135,7 +140,7 @@ class Writer:
         text = " ".join(upper_first(fill(sentence, slots)) for sentence in body[:5])
         return self.mannerism(reader, text)
 
-    def body(self, reader: Reader, book: dict, tone: str, tastes: dict) -> list[str]:
+    def body(self, reader: Reader, book: Fields, tone: str, tastes: Fields) -> list[str]:
         """The sentences about the book itself."""
         spent, main = reader.spent, book["main"]
         wanted = max(1, self.voices[reader.voice]["hunger"] + self.rng.choice((-1, 0, 0, 1)))
@@ -155,7 +160,7 @@ class Writer:
         self.rng.shuffle(sentences)
         return self.about_me(reader, main, tastes) + sentences
 
-    def about_me(self, reader: Reader, main: str, tastes: dict) -> list[str]:
+    def about_me(self, reader: Reader, main: str, tastes: Fields) -> list[str]:
         """Sometimes a reader says who is speaking, at home in this interest or far from it."""
         chance = self.rng.random()
         if main not in tastes and chance < 0.35:
@@ -165,7 +170,7 @@ class Writer:
             return [f"{reader.background}."]
         return []
 
-    def frame_kinds(self, tone: str, book: dict) -> list[str]:
+    def frame_kinds(self, tone: str, book: Fields) -> list[str]:
         """The kinds of framed sentence in the order this review would use them, each once."""
         weights = {"detail": 5, "topic": 3, "compare": 1}
         if tone == "good":
@@ -176,7 +181,7 @@ class Writer:
             weights["side"] = 3
         return sorted(weights, key=lambda kind: self.rng.random() ** (1 / weights[kind]))
 
-    def frame(self, kind: str, tone: str, book: dict, spent: set[str]) -> str:
+    def frame(self, kind: str, tone: str, book: Fields, spent: set[str]) -> str:
         """One framed sentence: about a detail of this book, a topic, a fact, another book."""
         text = self.phrase(f"{kind}_{tone}", spent)
         where = book["side"] if kind == "side" else book["main"]
@@ -186,7 +191,7 @@ class Writer:
             text = text.replace("[fact]", self.about(where, "facts", spent))
         return text
 
-    def slots(self, reader: Reader, book: dict) -> dict[str, str]:
+    def slots(self, reader: Reader, book: Fields) -> dict[str, str]:
         surname = book["author"].split()[-1]
         return {
             "title": book["title"],
@@ -196,7 +201,7 @@ class Writer:
             "other": self.rng.choice(book["others"]),
         }
 
-    def headline(self, reader: Reader, book: dict, tone: str) -> str:
+    def headline(self, reader: Reader, book: Fields, tone: str) -> str:
         """A summary line, sometimes with the interest in it."""
         if tone == "good" and self.rng.random() < 0.3:
             # The last headline of an interest is its unkind one.
@@ -231,7 +236,7 @@ class Writer:
         words[n] = self.rng.choice((swapped, word[:at] + word[at + 1 :]))
         return " ".join(words)
 
-    def description(self, book: dict) -> str:
+    def description(self, book: Fields) -> str:
         """Two to four good sentences by the publisher."""
         main, slots = book["main"], self.book_slots(book)
         text = [book["premise"], self.about(main, "blurbs", set())]
@@ -243,12 +248,12 @@ class Writer:
             text.append(self.phrase("blurb_close", set()))
         return " ".join(upper_first(fill(sentence, slots)) for sentence in text[:4])
 
-    def noise(self, book: dict) -> str:
+    def noise(self, book: Fields) -> str:
         """What catalogues really contain instead of a description."""
         text = fill(self.phrase("noise", set()), self.book_slots(book))
         return text.removeprefix("SHOUT:").upper() if text.startswith("SHOUT:") else text
 
-    def book_slots(self, book: dict) -> dict[str, str]:
+    def book_slots(self, book: Fields) -> dict[str, str]:
         blurb = self.about(book["main"], "blurbs", set())
         topic = self.about(book["side"] or book["main"], "topics", set())
         return {
