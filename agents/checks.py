@@ -2,7 +2,6 @@
 
 import json
 import re
-import unicodedata
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -134,14 +133,19 @@ def other_language(text: str, wanted: str) -> str:
     Doubt counts for the text: short texts, close languages and unknown names all pass.
     """
     code = _LANGUAGES.get(wanted.casefold())
-    letters = [c for c in text if unicodedata.category(c).startswith("L")]
-    if code is None or len(letters) < 40 or words(text) < 8:
+    if code is None or words(text) < 8:
         return ""
-    found, certainty = _identifier().classify(text)
+    found, certainty = _identifier().classify(text[:300])
     if found == code or certainty < 0.95:
         return ""
     names = {code: name.capitalize() for name, code in _LANGUAGES.items()}
     return names.get(found, f"another language ({found})")
+
+
+def prepare(language: str | None) -> None:
+    """Load what the language check needs now, and not in the middle of a run."""
+    if language and language.casefold() in _LANGUAGES:
+        _identifier()
 
 
 @cache

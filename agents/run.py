@@ -1,6 +1,7 @@
 """One refine run, from a loaded data set to descriptions in Chroma: everything is wired up here."""
 
 import asyncio
+import gc
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ from typing import Any
 import networkx as nx
 
 from agents.ask import Desk, Tally
+from agents.checks import prepare
 from agents.embed import embed
 from agents.job import Job, Mode
 from agents.limits import Gate
@@ -96,6 +98,8 @@ async def refine(
     tally.on_change = lambda: watch.on_change(tally)
     # Opened before a question is asked: a broken folder is told while nothing was spent.
     descriptions = Descriptions(workspace / "chroma")
+    language = options.language if model.writes_any_language else None
+    prepare(language)
 
     with (
         Ledger(workspace / "ledger.sqlite") as ledger,
@@ -108,7 +112,7 @@ async def refine(
             ledger=ledger,
             gate=gate,
             tally=tally,
-            language=options.language if model.writes_any_language else None,
+            language=language,
             repeat=repeat,
         )
         job = Job(
@@ -131,6 +135,7 @@ async def refine(
         except RunStopped as stop:
             stopped = stop
         finally:
+            gc.unfreeze()
             ended = "stopped" if stopped else "done" if state else "failed"
             await ledger.end_run(run, time.time(), {"ended": ended, "calls": tally.calls})
     return Summary(

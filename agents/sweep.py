@@ -1,17 +1,21 @@
 """A sweep: one stage over many nodes, as waves through the state machine, several at a time."""
 
 import asyncio
+import gc
 from collections.abc import Iterable
 
 from agents.wave import Context, Wave, build
 
 
-async def sweep(nodes: Iterable[str], context: Context, wave_size: int = 128) -> None:
+async def sweep(nodes: Iterable[str], context: Context, wave_size: int = 32) -> None:
     """Carry all nodes through the stage. Raises the first error after what is under way ended.
 
     Enough waves are open that no slot waits for the last reply of one; nodes are sorted, so the
     same nodes make the same waves whatever their order.
     """
+    # A full collection walks through the graph and every imported module, and holds up the event
+    # loop for a sixth of a second each time. What is here now stays until the run ends.
+    gc.freeze()
     ordered = sorted(nodes)
     gate = context.desk.gate
     size = max(1, min(wave_size, 2 * gate.concurrency))

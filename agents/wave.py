@@ -10,8 +10,9 @@
 `fallback` lets the extractive writer describe the nodes that have no valid reply. `commit` settles
 every node of the wave: none is dropped. What differs between profiles and refinement is a `Stage`.
 
-A wave holds many nodes because one LangGraph invocation costs milliseconds; each node's own path
-is in the ledger, a row per call and an outcome per hop.
+A wave holds many nodes because one LangGraph invocation costs milliseconds, and not too many
+because rendering a wave holds up the event loop. Each node's own path is in the ledger: a row per
+call and an outcome per hop.
 """
 
 import asyncio
@@ -29,8 +30,6 @@ from agents.extractive import write
 from stores.ledger import Outcome
 
 MAX_REPAIRS = 2
-# Rendering is quick but a wave of it is not: let the event loop breathe between so many nodes.
-_BREATH = 8
 
 
 @dataclass(frozen=True)
@@ -69,9 +68,7 @@ class Wave(TypedDict, total=False):
 async def gather(state: Wave, runtime: Runtime[Context]) -> Wave:
     """Render each node's question from its neighbourhood."""
     questions = {}
-    for count, node in enumerate(state["nodes"]):
-        if count % _BREATH == 0:
-            await asyncio.sleep(0)
+    for node in state["nodes"]:
         asked = runtime.context.stage.ask(node)
         if asked is not None:
             questions[node] = asked

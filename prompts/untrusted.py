@@ -11,11 +11,16 @@ import unicodedata
 OPEN, CLOSE = "⟦", "⟧"
 MAX_CHARS = 6000
 
-# Direction controls can show a reader other words than the model sees.
-_BIDI = {*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x200E, 0x200F, 0x061C}
-# Invisible, and not needed to write any language (unlike the joiners U+200C and U+200D).
-_HIDDEN = {0x200B, 0x2060, 0xFEFF, 0x00AD, *range(0xE0000, 0xE0080)}
-_DROP = dict.fromkeys(_BIDI | _HIDDEN) | {ord(OPEN): "[", ord(CLOSE): "]"}
+# Direction controls can show a reader other words than the model sees; the other invisible
+# characters are not needed to write any language (unlike the joiners U+200C and U+200D); surrogates
+# and private characters mean nothing to anybody else.
+_DROPPED = re.compile(
+    "[\u202a-\u202e\u2066-\u2069\u200e\u200f\u061c"
+    "\u200b\u2060\ufeff\u00ad\U000e0000-\U000e007f"
+    "\ud800-\udfff\ue000-\uf8ff\U000f0000-\U0010ffff]"
+)
+_SPACED = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_FENCES = str.maketrans({OPEN: "[", CLOSE: "]"})
 _CHAT_MARKUP = re.compile(r"<\|[^|<>]{0,40}\|>|\[/?INST\]|<</?SYS>>", re.IGNORECASE)
 
 
@@ -25,11 +30,9 @@ def clean(text: str, cap: int = MAX_CHARS) -> str:
     Our fence characters become square brackets and chat-template markup goes, so that data can
     close neither its fence nor its turn. What the cap takes away is marked with […].
     """
-    visible = "".join(
-        " " if unicodedata.category(c) in {"Cc", "Zl", "Zp"} else c
-        for c in unicodedata.normalize("NFC", text.translate(_DROP))
-        if unicodedata.category(c) not in {"Cs", "Co"}
-    )
+    if not text.isascii():
+        text = unicodedata.normalize("NFC", _DROPPED.sub("", text)).translate(_FENCES)
+    visible = _SPACED.sub(" ", text)
     line = " ".join(_CHAT_MARKUP.sub(" ", visible).split())
     return line if len(line) <= cap else line[:cap].rstrip() + " […]"
 

@@ -10,6 +10,7 @@ from typing import Any
 import openai
 from langchain_core.messages import AIMessage
 from langchain_openai import ChatOpenAI
+from pydantic import SecretStr
 
 from agents.models.base import Answer, Busy, Declined, Request, Unusable
 
@@ -38,7 +39,7 @@ class OpenAIModel:
         self._chat = ChatOpenAI(
             model=model,
             base_url=url,
-            api_key=lambda: key,
+            api_key=SecretStr(key),
             temperature=temperature,
             max_retries=0,
             timeout=timeout,
@@ -75,18 +76,17 @@ class OpenAIModel:
         await self._http.aclose()
 
     def _options(self, request: Request, form: str) -> dict[str, Any]:
-        options: dict[str, Any] = {}
-        if self.endpoint == OFFICIAL:
-            options["max_completion_tokens"] = request.max_tokens
-        else:
-            # Compatible servers know the old name, which OpenAI's newer models refuse.
-            options["extra_body"] = {"max_tokens": request.max_tokens}
+        # Compatible servers know the old name of the limit, which OpenAI's newer models refuse.
+        limit = "max_completion_tokens" if self.endpoint == OFFICIAL else "max_tokens"
+        body: dict[str, Any] = {limit: request.max_tokens}
         if form == "json_schema":
             schema = {"name": "reply", "strict": True, "schema": dict(request.schema)}
-            options["response_format"] = {"type": form, "json_schema": schema}
+            body["response_format"] = {"type": form, "json_schema": schema}
         elif form == "json_object":
-            options["response_format"] = {"type": form}
-        return options
+            body["response_format"] = {"type": form}
+        # As `response_format=` it would cost a millisecond of CPU: langchain-openai then parses the
+        # reply too, and the client walks through the schema. Our own check parses it anyway.
+        return {"extra_body": body}
 
 
 def _answer(message: AIMessage) -> Answer:

@@ -1,0 +1,155 @@
+"""Calls a second: a whole refine, ledger and checks included, against the bare openai client.
+
+    python -m benchmarks.throughput --data DIR [--concurrency 64] [--latency 0.2] [--rounds 3]
+
+Both talk to the same local server, which answers after `--latency`; they take turns. Of a refine
+only the asking counts, from the first call to the last (embedding goes to the same server and
+is left out). The event loop's longest gap is measured by a heartbeat every 5 ms.
+"""
+
+import argparse
+import asyncio
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from agents.ask import Tally
+from agents.models.openai import OpenAIModel
+from agents.replies import Profile
+from agents.run import Options, Watch, refine
+from graph_ops.graph import build
+from graph_ops.neighbourhood import Sampling
+from stores.datasets import Dataset, load_training
+from stores.embedders import OpenAIEmbedder
+
+ROOT = Path(__file__).parent.parent
+
+
+@contextmanager
+def far_side(latency: float) -> Iterator[str]:
+    """The test server in a process of its own; gives its address."""
+    command = [sys.executable, "-m", "tests.far_side.server", "--latency", str(latency)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            yield f"http://127.0.0.1:{process.stdout.readline().strip()}/v1"
+        finally:
+            process.terminate()
+
+
+async def heartbeat(gaps: list[tuple[float, float]]) -> None:
+    """Note when a sleep of 5 ms ended, and how much too late."""
+    while True:
+        before = time.perf_counter()
+        await asyncio.sleep(0.005)
+        now = time.perf_counter()
+        gaps.append((now, now - before - 0.005))
+
+
+async def bare(url: str, calls: int, concurrency: int) -> float:
+    """Calls/s of openai.AsyncOpenAI on its default transport, `concurrency` at a time."""
+    import openai
+
+    client = openai.AsyncOpenAI(base_url=url, api_key="none", max_retries=0)
+    schema = {"name": "reply", "strict": True, "schema": Profile.model_json_schema()}
+    left = iter(range(calls))
+
+    async def worker() -> None:
+        for number in left:
+            await client.chat.completions.create(
+                model="far",
+                messages=[
+                    {"role": "system", "content": "You describe items. " * 60},
+                    {"role": "user", "content": f"Item {number}. " + "It is well made. " * 120},
+                ],
+                response_format={"type": "json_schema", "json_schema": schema},  # type: ignore[arg-type]
+                temperature=0.0,
+                extra_body={"max_tokens": 400},
+            )
+
+    started = time.perf_counter()
+    await asyncio.gather(*(worker() for _ in range(concurrency)))
+    rate = calls / (time.perf_counter() - started)
+    await client.close()
+    return rate
+
+
+async def whole(
+    data: Dataset, url: str, concurrency: int, hops: int
+) -> tuple[float, int, list[float]]:
+    """Calls/s of a refine, how many calls it made, and the event loop's gaps in seconds."""
+    model = OpenAIModel("far", url, "none", 0.0, 60)
+    embedder = OpenAIEmbedder(f"far@{url}", lambda address: (address, "none"))
+    times: list[float] = []
+    gaps: list[tuple[float, float]] = []
+    options = Options(
+        hops=hops,
+        limit=None,
+        fresh=False,
+        seed=0,
+        neighbours=6,
+        sampling="uniform",
+        mode="append",
+        domain="product",
+        language="English",
+        evidence_tokens=1800,
+        concurrency=concurrency,
+    )
+
+    def on_change(tally: Tally) -> None:
+        times.append(time.perf_counter())
+
+    beat = asyncio.create_task(heartbeat(gaps))
+    with tempfile.TemporaryDirectory() as folder:
+        started = 0.0
+
+        def on_stage(name: str, nodes: int) -> None:
+            nonlocal started
+            started = started or time.perf_counter()
+
+        watch = Watch(on_stage=on_stage, on_change=on_change)
+        summary = await refine(data, Path(folder), model, embedder, options, watch)
+    beat.cancel()
+    await model.close()
+    assert not summary.tally.failed and not summary.tally.fallback
+    during = [gap for when, gap in gaps if started <= when <= times[-1]]
+    return summary.tally.calls / (times[-1] - started), summary.tally.calls, during
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--concurrency", type=int, default=64)
+    parser.add_argument("--latency", type=float, default=0.2)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--hops", type=int, default=2)
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as home, far_side(given.latency) as url:
+        data = load_training(given.data, Path(home), 0)
+        nodes = len(build(data.users, data.items, data.training))
+        print(f"{nodes} nodes, {Sampling().k} neighbours, {url}, {given.concurrency} at once")
+        ratios, longest = [], []
+        for number in range(given.rounds):
+            ours, calls, gaps = asyncio.run(whole(data, url, given.concurrency, given.hops))
+            base = asyncio.run(bare(url, min(calls, 3000), given.concurrency))
+            ratios.append(ours / base)
+            longest.append(max(gaps))
+            above = sum(gap > 0.05 for gap in gaps)
+            print(
+                f"round {number + 1}: refine {ours:.0f} calls/s ({calls} calls), bare client"
+                f" {base:.0f} calls/s, ratio {ours / base:.2f}, longest gap"
+                f" {max(gaps) * 1e3:.0f} ms, {above} gaps over 50 ms"
+            )
+        print(
+            f"median ratio {statistics.median(ratios):.2f}, longest gap (median of rounds)"
+            f" {statistics.median(longest) * 1e3:.0f} ms"
+        )
+
+
+if __name__ == "__main__":
+    main()
