@@ -214,7 +214,7 @@ def test_ordinary_descriptions_are_not_taken_for_instructions(text):
 SENTENCES = {
     "English": "This reader enjoys slow novels about families and the small towns they live in.",
     "Spanish": "A este lector le gustan las novelas lentas sobre familias y los pueblos pequeños.",
-    "Chinese": "这位读者喜欢节奏缓慢的小说，尤其是描写家庭和小镇的作品，也重视细腻的文笔和可信的人物。",
+    "Chinese": "这位读者喜欢节奏缓慢的小说，尤其是描写家庭和小镇的作品，也重视细腻的文笔。",
     "Arabic": "يحب هذا القارئ الروايات الهادئة التي تتحدث عن العائلات والمدن الصغيرة.",
 }
 
