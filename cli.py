@@ -179,6 +179,7 @@ def _refine(
     if not data.is_dir():
         raise UsageError(f"--data: {data} is not a folder.", hint="See: python cli.py data import")
     import asyncio
+    from functools import partial
 
     from agents.models import Access, open_model
     from agents.run import Options
@@ -190,8 +191,7 @@ def _refine(
 
     folder = workspace or Path("workspace") / data.resolve().name
     with occupied(folder):
-        loaded = load_training(data, folder / "split", settings.seed)
-        claim(folder, loaded.name, loaded.digest)
+        loaded = load_training(data, folder / "split", settings.seed, partial(claim, folder))
         options = Options(
             hops=hops,
             limit=limit,

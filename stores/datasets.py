@@ -56,14 +56,21 @@ class Dataset:
     split_source: str
 
 
-def load_training(folder: Path, split_home: Path, seed: int) -> Dataset:
+def load_training(
+    folder: Path,
+    split_home: Path,
+    seed: int,
+    claim: Callable[[str, str], None] = lambda name, digest: None,
+) -> Dataset:
     """The dataset with its training interactions, sorted by user and item.
 
     The split is the folder's own, or the one recorded in `split_home`, or a new one (ratio 3:1:1
-    with `seed`), which is recorded there before this returns.
+    with `seed`), which is recorded there before this returns. Before that, `claim` is told the
+    data's name and digest: it may refuse, by an error, that anything is recorded there.
     """
     source = read_source(folder)
     content = digest.content(source)
+    claim(source.name, content)
     split = splits.settled(source, content, split_home, seed)
     trained = set(split.parts["train"])
     rows = sorted(row for row in source.rows if (row.user, row.item) in trained)

@@ -118,7 +118,7 @@ def _dislikes_format(error: openai.OpenAIError) -> bool:
 def _translated(error: openai.OpenAIError, name: str, endpoint: str) -> Exception:
     """Our word for the client's error. Messages never repeat headers or keys."""
     match error:
-        case openai.APITimeoutError():
+        case openai.APITimeoutError() if not _unreachable(error):
             return Busy(f"{name} did not answer in time.")
         case openai.APIConnectionError():
             return Busy(f"{name}: no connection to {endpoint}.")
@@ -145,6 +145,15 @@ def _translated(error: openai.OpenAIError, name: str, endpoint: str) -> Exceptio
             return Busy(f"{endpoint} answered with something that is not a chat completion.")
         case _:
             return Declined(f"{name}: {type(error).__name__}.")
+
+
+def _unreachable(error: BaseException | None) -> bool:
+    """Whether the connection failed: the aiohttp transport calls a refused one a time-out."""
+    while error is not None:
+        if isinstance(error, OSError) and not isinstance(error, TimeoutError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _retry_after(error: openai.APIStatusError) -> float | None:

@@ -98,7 +98,9 @@ class FarSide:
     def embeddings(self, body: dict[str, Any]) -> tuple[int, dict[str, str], Any]:
         texts = body["input"]
         self.note("embeddings", "", texts)
-        data = [{"object": "embedding", "index": i, "embedding": vector(t)} for i, t in enumerate(texts)]
+        data = [
+            {"object": "embedding", "index": i, "embedding": vector(t)} for i, t in enumerate(texts)
+        ]
         return 200, {}, {"object": "list", "data": data, "model": body["model"], "usage": {}}
 
 

@@ -1,0 +1,95 @@
+"""One thread for torch, no stray keys or settings, and a real server on the far side."""
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(autouse=True)
+def no_stray_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.startswith(("HOPSCRIBE_", "OPENAI_", "LANGSMITH_", "LANGCHAIN_")):
+            monkeypatch.delenv(name)
+
+
+@dataclass(frozen=True)
+class FarSide:
+    """A running server and the file where it writes what it was asked."""
+
+    url: str
+    log: Path
+
+    def requests(self) -> list[dict[str, Any]]:
+        """Every request so far, oldest first."""
+        lines = self.log.read_text("utf-8").splitlines() if self.log.exists() else []
+        return [json.loads(line) for line in lines]
+
+
+@pytest.fixture
+def far_side(tmp_path: Path) -> Iterator[Callable[..., FarSide]]:
+    """Starts servers: far_side(latency=0.01, jitter=0.05, bad=0.3)."""
+    running: list[subprocess.Popen[str]] = []
+
+    def start(**options: float) -> FarSide:
+        log = tmp_path / f"far-{len(running)}.jsonl"
+        command = [sys.executable, "-m", "tests.far_side.server", "--log", str(log)]
+        command += [word for k, v in options.items() for word in (f"--{k}", str(v))]
+        process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        running.append(process)
+        assert process.stdout is not None
+        return FarSide(f"http://127.0.0.1:{process.stdout.readline().strip()}/v1", log)
+
+    yield start
+    for process in running:
+        process.terminate()
+        process.wait()
+        assert process.stdout is not None
+        process.stdout.close()
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a `cli.py` process ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """The JSON object on the last stdout line."""
+        parsed: dict[str, Any] = json.loads(self.out.splitlines()[-1])
+        return parsed
+
+
+@pytest.fixture
+def cli(tmp_path: Path) -> Callable[..., Ended]:
+    """Runs `python cli.py …` in an empty folder, as a user would."""
+    home = tmp_path / "home"
+    home.mkdir()
+
+    def run(*words: object, env: dict[str, str] | None = None) -> Ended:
+        done = subprocess.run(
+            [sys.executable, str(ROOT / "cli.py"), *map(str, words)],
+            cwd=home,
+            env={**os.environ, **(env or {})},
+            capture_output=True,
+            text=True,
+            timeout=240,
+        )
+        return Ended(done.returncode, done.stdout, done.stderr)
+
+    return run

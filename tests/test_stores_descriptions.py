@@ -1,0 +1,76 @@
+"""Descriptions in a real Chroma folder: rows by node, in order, exact, replaceable."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from errors import StoreError
+from stores.descriptions import Descriptions, Row
+
+
+def rows(count: int, text: str = "text", **metadata) -> list[Row]:
+    return [Row(f"item:{n}", f"{text} {n}", {"hop": 0, **metadata}) for n in range(count)]
+
+
+def unit_vectors(count: int, dim: int = 8, seed: int = 0) -> np.ndarray:
+    made = np.random.default_rng(seed).normal(size=(count, dim)).astype(np.float32)
+    return made / np.linalg.norm(made, axis=1, keepdims=True)
+
+
+def test_vectors_come_back_bit_for_bit_beside_their_own_node(tmp_path: Path) -> None:
+    stored, made = Descriptions(tmp_path), unit_vectors(5000)
+    stored.write("item", 0, rows(5000), made, "e")
+    nodes, vectors = Descriptions(tmp_path).vectors("item", 0)
+    assert nodes == sorted(f"item:{n}" for n in range(5000))
+    assert np.array_equal(vectors, made[[int(node[5:]) for node in nodes]])
+
+
+def test_writing_a_node_again_replaces_its_text_vector_and_metadata(tmp_path: Path) -> None:
+    stored = Descriptions(tmp_path)
+    stored.write("item", 0, rows(10), unit_vectors(10), "e")
+    new = unit_vectors(1, seed=1)
+    stored.write("item", 0, [Row("item:3", "better", {"hop": 0, "status": "written"})], new, "e")
+    nodes, vectors = stored.vectors("item", 0)
+    assert len(nodes) == 10
+    assert stored.texts("item", 0)["item:3"] == "better"
+    assert np.array_equal(vectors[nodes.index("item:3")], new[0])
+    assert stored.rows("item", 0)[3].metadata == {"hop": 0, "status": "written"}
+
+
+def test_a_fingerprint_tells_text_metadata_and_embedder_but_not_the_run() -> None:
+    row = Row("item:1", "text", {"hop": 0, "run": "a"})
+    assert row.fingerprint("e") == Row("item:1", "text", {"run": "b", "hop": 0}).fingerprint("e")
+    others = [Row("item:1", "other", row.metadata), Row("item:1", "text", {"hop": 1, "run": "a"})]
+    different = {o.fingerprint("e") for o in others} | {row.fingerprint("e"), row.fingerprint("f")}
+    assert len(different) == 4
+
+
+def test_an_embedder_of_another_width_starts_the_hop_anew(tmp_path: Path) -> None:
+    stored = Descriptions(tmp_path)
+    stored.write("item", 0, rows(10), unit_vectors(10, 8), "narrow")
+    stored.write("item", 0, rows(4), unit_vectors(4, 16), "wide")
+    nodes, vectors = stored.vectors("item", 0)
+    assert (len(nodes), vectors.shape) == (4, (4, 16))
+
+
+def test_hops_above_are_dropped_and_the_others_stay(tmp_path: Path) -> None:
+    stored = Descriptions(tmp_path)
+    for hop in range(3):
+        stored.write("item", hop, rows(3), unit_vectors(3), "e")
+    assert stored.drop_above(1) == [2]
+    assert stored.texts("item", 1) and not stored.texts("item", 2)
+    assert not Descriptions(tmp_path).texts("item", 2)
+
+
+def test_a_hop_that_was_never_written_is_empty(tmp_path: Path) -> None:
+    stored = Descriptions(tmp_path)
+    assert stored.texts("user", 7) == {} and stored.fingerprints("user", 7) == {}
+    assert stored.vectors("user", 7)[0] == []
+
+
+def test_a_broken_folder_says_how_to_go_on(tmp_path: Path) -> None:
+    (tmp_path / "chroma.sqlite3").write_bytes(b"no database" * 999)
+    with pytest.raises(StoreError, match="cannot be opened") as caught:
+        Descriptions(tmp_path)
+    assert "made anew" in caught.value.hint

@@ -1,0 +1,42 @@
+"""Small data sets in which every text says whose it is."""
+
+import json
+import random
+from pathlib import Path
+
+
+def make(folder: Path, users: int = 30, items: int = 20, per_user: int = 6, seed: int = 1) -> Path:
+    """A data folder with its own split. Titles, descriptions and reviews carry their ids.
+
+    Two thirds of a user's interactions are for training; a held-out review carries `heldout…`.
+    """
+    draw = random.Random(seed)
+    folder.mkdir(parents=True)
+    rows = []
+    for user in range(users):
+        for place, item in enumerate(draw.sample(range(items), per_user)):
+            part = ("val", "test", "train", "train", "train", "train")[place % 6]
+            mark = f"mark-u{user}-i{item}" if part == "train" else f"heldout-u{user}-i{item}"
+            rows.append(
+                {
+                    "user_id": f"u{user}",
+                    "item_id": f"i{item}",
+                    "rating": float(draw.randint(1, 5)),
+                    "timestamp": 1_600_000_000 + draw.randint(0, 10**7),
+                    "review": f"A {draw.choice(['sturdy', 'quiet', 'bright'])} thing, says {mark}.",
+                    "split": part,
+                }
+            )
+    things = [
+        {
+            "item_id": f"i{item}",
+            "title": f"Title-i{item}",
+            "description": f"The thing numbered i{item} is well made." if item % 3 else None,
+        }
+        for item in range(items)
+    ]
+    people = [{"user_id": f"u{user}"} for user in range(users)]
+    for name, table in (("interactions", rows), ("items", things), ("users", people)):
+        lines = "".join(json.dumps(row) + "\n" for row in table)
+        (folder / f"{name}.jsonl").write_text(lines, "utf-8")
+    return folder
