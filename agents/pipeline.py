@@ -93,4 +93,4 @@ def build() -> "CompiledStateGraph[Progress, Run, Progress, Progress]":
 
 async def _carry(run: Run, stage: Stage, nodes: list[str]) -> None:
     run.on_stage(stage.name, len(nodes))
-    await sweep(nodes, Context(stage, run.job.desk))
+    await sweep(nodes, Context(stage, run.job.desk, asyncio.Lock()))

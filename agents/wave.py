@@ -10,9 +10,8 @@
 `fallback` lets the extractive writer describe the nodes that have no valid reply. `commit` settles
 every node of the wave: none is dropped. What differs between profiles and refinement is a `Stage`.
 
-A wave holds many nodes because one LangGraph invocation costs milliseconds, and not too many
-because rendering a wave holds up the event loop. Each node's own path is in the ledger: a row per
-call and an outcome per hop.
+A wave holds many nodes because one LangGraph invocation costs milliseconds. Each node's own path
+is in the ledger: a row per call and an outcome per hop.
 """
 
 import asyncio
@@ -30,6 +29,8 @@ from agents.extractive import write
 from stores.ledger import Outcome
 
 MAX_REPAIRS = 2
+# Rendering so many questions holds up the event loop for a few milliseconds.
+_BREATH = 8
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,8 @@ class Context:
 
     stage: Stage
     desk: Desk
+    # One wave renders at a time, so that the first calls leave before the last wave is rendered.
+    rendering: asyncio.Lock
 
 
 class Wave(TypedDict, total=False):
@@ -68,10 +71,13 @@ class Wave(TypedDict, total=False):
 async def gather(state: Wave, runtime: Runtime[Context]) -> Wave:
     """Render each node's question from its neighbourhood."""
     questions = {}
-    for node in state["nodes"]:
-        asked = runtime.context.stage.ask(node)
-        if asked is not None:
-            questions[node] = asked
+    async with runtime.context.rendering:
+        for count, node in enumerate(state["nodes"], 1):
+            asked = runtime.context.stage.ask(node)
+            if asked is not None:
+                questions[node] = asked
+            if count % _BREATH == 0:
+                await asyncio.sleep(0)
     return {"questions": questions, "asked": {}, "turn": 0, "written": {}}
 
 
