@@ -129,8 +129,10 @@ def test_a_rating_is_written_without_idle_zeros():
 
 
 def test_a_rating_of_zero_is_shown():
-    evidence = UserEvidence({}, (Chosen("Wah", "", "Loud.", 0.0),))
-    assert "(rated 0)" in messages("user_profile", evidence)[1][1]
+    item = ItemEvidence(None, None, {}, (Opinion("Loud.", 0.0),))
+    user = UserEvidence({}, (Chosen("Wah", "", "Loud.", 0.0),))
+    assert "(rated 0)" in messages("item_profile", item)[1][1]
+    assert "(rated 0)" in messages("user_profile", user)[1][1]
 
 
 def test_a_template_in_the_data_is_text_like_any_other():
