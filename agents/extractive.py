@@ -16,13 +16,16 @@ from graph_ops.evidence import Chosen, ItemEvidence, RefineEvidence, UserEvidenc
 # Words by which reviewers judge rather than describe: a phrase of nothing else tells nothing.
 _FILLER = frozenset(
     """
-    amazon amazing awesome bad best better bit book books bought buy buying cheap day days deal
-    easily excellent extremely fantastic favorite feel fine fun game gift give glad good got
-    great happy hard highly hope issue item items job kind little lot lots love loved loves make
-    makes money month months movie nice order ordered people perfect perfectly place pretty
-    price problem problems product products purchase purchased quality read reader real really
-    recommend review reviews said set star stars stuff super sure thing things thought time
-    times top totally user users well wonderful work worked working works worth year years
+    amazing amazon author awesome back bad best better bit book books bought buy buying came
+    cheap day days deal easily end excellent extremely fantastic favorite favourite feel find
+    finds fine found full fun game gift give glad good got great half happy hard highly hope
+    issue item items job kind line little long looking lot lots love loved loves low made make
+    makes minute money month months movie new nice old opinion opinions order ordered page pages
+    part people perfect perfectly place pretty price problem problems product products purchase
+    purchased put quality read reader real really reason recommend review reviews said set
+    several star stars start started stop stuff super sure tell thing things thought time times
+    told top totally use used user users uses using well went wonderful work worked working
+    works worth write wrong wrote year years
     """.split()
 )
 _LABELS = (
@@ -31,7 +34,10 @@ _LABELS = (
     "Those who chose it also look for", "One of them",
     "Common to the chosen", "As one of them puts it",
 )  # fmt: skip
-_LIST = re.compile(rf"(?:{'|'.join(_LABELS)}): ([^“]*?)(?=(?:{'|'.join(_LABELS)}):|“|$)")
+_ANY = "|".join(_LABELS)
+_LIST = re.compile(rf"({_ANY}): ([^“\n]*?)(?=(?:{_ANY}):|“|\n|$)")
+# Lists that tell a neighbour's own facts, or what it does not like: nothing to pass on.
+_PRIVATE = frozenset({"About", "Average rating", "Disliked"})
 
 
 def write(evidence: Evidence) -> str:
@@ -85,13 +91,13 @@ def _refinement(evidence: RefineEvidence) -> str:
     about_item = any(n.node.startswith("user:") for n in evidence.neighbours)
     texts = [bare(n.text) for n in evidence.neighbours]
     known = evidence.own.casefold()
-    fresh = [p for p in keyphrases(texts, 24) if not _mentions(known, p)]
-    spread = {p: sum(p.casefold() in text.casefold() for text in texts) for p in fresh}
-    phrases = sorted(fresh, key=lambda p: -spread[p])[:7]
+    fresh = [p for p in keyphrases(texts, 40) if not _mentions(known, p)]
+    shared = [p for p in fresh if sum(_mentions(t.casefold(), p) for t in texts) > 1]
+    phrases = (shared + [p for p in fresh if p not in shared][: max(0, 5 - len(shared))])[:7]
     kept = shorten(evidence.own, 120) if evidence.replaces else ""
     if not phrases:
         return kept
-    sentences = [s for s in select(texts, phrases, 2) if s.casefold() not in known]
+    sentences = [s for s in select(texts, phrases, 3) if s.casefold() not in known]
     return _join(
         kept,
         _listed(
@@ -130,7 +136,7 @@ def keyphrases(texts: Sequence[str], most: int) -> list[str]:
 def select(texts: Sequence[str], phrases: Sequence[str], most: int) -> list[str]:
     """Up to `most` sentences that together cover the most phrases, in their order in the texts."""
     pool = list(dict.fromkeys(s for text in texts for s in _sentences(text)))
-    pool = [s for s in pool if 5 <= len(s.split()) <= 32 and not s.endswith(("?", ":"))]
+    pool = [s for s in pool if 6 <= len(s.split()) <= 32 and not s.endswith(("?", ":"))]
     weight = {p.casefold(): 1 / (rank + 2) for rank, p in enumerate(phrases)}
     chosen: list[str] = []
     while pool and len(chosen) < most:
@@ -149,8 +155,10 @@ def select(texts: Sequence[str], phrases: Sequence[str], most: int) -> list[str]
 
 def bare(text: str) -> str:
     """A description without this writer's own words: a line each for its phrases and sentences."""
-    lines = _LIST.sub(lambda m: "\n" + m[1].replace(", ", "\n") + "\n", text)
-    return re.sub(rf"[“”]|(?:{'|'.join(_LABELS)}):", "\n", lines)
+    lines = _LIST.sub(
+        lambda m: "\n" if m[1] in _PRIVATE else "\n" + re.sub("[,;] ", "\n", m[2]) + "\n", text
+    )
+    return re.sub(rf"[“”]|(?:{_ANY}):", "\n", lines)
 
 
 def _sentences(text: str) -> list[str]:
@@ -179,7 +187,9 @@ def _sentence(text: str) -> str:
 
 def _listed(label: str, values: Sequence[str]) -> str:
     kept = [v for v in values if v and not instruction_like(v)]
-    return f"{label}: {', '.join(kept)}." if kept else ""
+    # Titles have commas of their own.
+    glue = "; " if any(", " in v for v in kept) else ", "
+    return f"{label}: {glue.join(kept)}." if kept else ""
 
 
 def _quoted(label: str, sentences: Sequence[str]) -> str:
