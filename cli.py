@@ -204,6 +204,7 @@ def _refine(
             language=settings.language or loaded.language or "English",
             evidence_tokens=settings.evidence_tokens,
             concurrency=settings.concurrency,
+            thinking_tokens=settings.thinking_tokens,
         )
         access = Access(access_key, settings.temperature, settings.timeout)
 

@@ -29,6 +29,9 @@ class Settings(BaseModel):
     mode: Literal["append", "replace"] = "append"
     evidence_tokens: int = Field(default=1800, ge=200)
     concurrency: int = Field(default=16, ge=1, le=1024)
+    thinking_tokens: int = Field(
+        default=0, ge=0, description="room in each reply for models that think before they answer"
+    )
     temperature: float | None = Field(default=0.0, ge=0, description="null: the server's default")
     timeout: float = Field(default=120.0, gt=0, description="seconds a call may take")
 

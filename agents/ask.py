@@ -86,6 +86,7 @@ class Desk:
     tally: Tally
     language: str | None
     repeat: int = 0
+    thinking_tokens: int = 0
 
 
 def question(
@@ -100,7 +101,7 @@ def question(
     request = Request(
         messages=prompt.render(inputs),
         schema=_schema(form),
-        max_tokens=prompt.header.max_tokens,
+        max_tokens=prompt.header.max_tokens + desk.thinking_tokens,
         evidence=inputs["evidence"],
     )
     facts = {
@@ -159,9 +160,9 @@ async def ask(desk: Desk, asked: Question, stored: Stored | None) -> Asked:
         async for attempt in retrying:
             with attempt:
                 return await _call(desk, asked, attempt.retry_state.attempt_number)
-    except Busy as error:
-        desk.gate.gave_up(error.message)
-        return Asked(asked, None, complaint=error.message, end="failed")
+    except (Busy, Declined) as error:
+        end: Literal["failed", "declined"] = "failed" if isinstance(error, Busy) else "declined"
+        return Asked(asked, None, complaint=error.message, end=end)
     raise AssertionError("tenacity ends with a result or an error")
 
 
@@ -170,15 +171,12 @@ async def _call(desk: Desk, asked: Question, attempt: int) -> Asked:
         started, clock = time.time(), time.perf_counter()
         try:
             answer = await desk.model.complete(asked.request)
-        except Declined as error:
-            answer = Answer(error.message, finish="declined")
-        except Busy as error:
-            desk.tally.retried += 1
+        except (Busy, Declined) as error:
+            desk.tally.retried += isinstance(error, Busy)
             latency = (time.perf_counter() - clock) * 1e3
             await _record(desk, asked, attempt, "failed", error.message, None, started, latency)
             raise
         latency = (time.perf_counter() - clock) * 1e3
-    desk.gate.succeeded()
     result = _judged(desk, asked, answer)
     status: Status = "accepted" if result.reply is not None else "rejected"
     await _record(desk, asked, attempt, status, result.complaint, answer, started, latency)
@@ -186,10 +184,10 @@ async def _call(desk: Desk, asked: Question, attempt: int) -> Asked:
 
 
 def _judged(desk: Desk, asked: Question, answer: Answer) -> Asked:
-    if answer.finish == "declined":
-        return Asked(asked, None, answer.text, answer.text, end="declined")
     form = reply_class(asked.prompt.header.reply)
     verdict = judge(answer, form, asked.max_words, desk.language)
+    if verdict.reply is not None:
+        desk.gate.usable()
     return Asked(asked, verdict.reply, answer.text, verdict.complaint)
 
 

@@ -10,17 +10,17 @@ from errors import Interrupted, RunStopped
 class Gate:
     """A shared limit on calls in flight, and the one switch that stops them all.
 
-    After a stop, calls in flight end as they will and no other begins. `patience` exhausted calls
-    in a row without one success stop the run: the server is gone, and every further node would
-    only fail slowly.
+    After a stop, calls in flight end as they will and no other begins. `patience` nodes in a row
+    without one usable reply stop the run: the server is gone, or the model cannot do this, and
+    every further node would only cost time and money.
     """
 
-    def __init__(self, concurrency: int, patience: int = 20) -> None:
+    def __init__(self, concurrency: int, patience: int = 50) -> None:
         self.concurrency = concurrency
         self._slots = asyncio.Semaphore(concurrency)
         self._stopping = asyncio.Event()
         self._reason: BaseException | None = None
-        self._patience = max(patience, concurrency)
+        self._patience = max(patience, 2 * concurrency)
         self._failures = 0
 
     @property
@@ -53,17 +53,19 @@ class Gate:
             return
         self.check()
 
-    def succeeded(self) -> None:
+    def usable(self) -> None:
+        """A node got a reply that can be used."""
         self._failures = 0
 
     def gave_up(self, why: str) -> None:
-        """A call failed for good, all retries included."""
+        """A node got none, retries and repairs included. Raises the stop that this may cause."""
         self._failures += 1
         if self._failures >= self._patience:
             self.stop(
                 RunStopped(
-                    f"{self._failures} calls in a row failed for good. The last one: {why}",
-                    hint="Everything answered so far is kept: run the same command again when "
-                    "the server is back.",
+                    f"{self._failures} nodes in a row got no usable reply. The last one: {why}",
+                    hint="Mend the server or the settings and run the same command again: every "
+                    "answer so far is kept.",
                 )
             )
+            self.check()

@@ -47,6 +47,7 @@ class Options:
     language: str
     evidence_tokens: int
     concurrency: int
+    thinking_tokens: int = 0
 
 
 @dataclass(frozen=True)
@@ -114,6 +115,7 @@ async def refine(
             tally=tally,
             language=language,
             repeat=repeat,
+            thinking_tokens=options.thinking_tokens,
         )
         job = Job(
             graph=graph,

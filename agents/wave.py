@@ -102,6 +102,7 @@ async def fallback(state: Wave, runtime: Runtime[Context]) -> Wave:
     written = {}
     for node, asked in state["asked"].items():
         if asked.reply is None:
+            runtime.context.desk.gate.gave_up(asked.complaint)
             written[node] = await asyncio.to_thread(write, asked.question.request.evidence)
     return {"written": written}
 

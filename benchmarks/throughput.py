@@ -17,6 +17,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from agents.ask import Tally
 from agents.models.openai import OpenAIModel
@@ -61,16 +62,17 @@ async def bare(url: str, calls: int, concurrency: int) -> float:
 
     async def worker() -> None:
         for number in left:
-            await client.chat.completions.create(
-                model="far",
-                messages=[
+            request: Any = {
+                "model": "far",
+                "messages": [
                     {"role": "system", "content": "You describe items. " * 60},
                     {"role": "user", "content": f"Item {number}. " + "It is well made. " * 120},
                 ],
-                response_format={"type": "json_schema", "json_schema": schema},  # type: ignore[arg-type]
-                temperature=0.0,
-                extra_body={"max_tokens": 400},
-            )
+                "response_format": {"type": "json_schema", "json_schema": schema},
+                "temperature": 0.0,
+                "extra_body": {"max_tokens": 400},
+            }
+            await client.chat.completions.create(**request)
 
     started = time.perf_counter()
     await asyncio.gather(*(worker() for _ in range(concurrency)))

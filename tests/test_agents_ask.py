@@ -14,6 +14,8 @@ from agents import ask as asking
 from agents.ask import Asked, Desk, Tally, ask, question, repair
 from agents.limits import Gate
 from agents.models.base import Answer, Busy, Declined, Request
+from agents.sweep import sweep
+from agents.wave import Context, Stage
 from errors import Interrupted, ModelError, RunStopped
 from graph_ops.evidence import ItemEvidence
 from prompts.library import domain, load
@@ -169,13 +171,12 @@ def test_a_server_that_stays_busy_fails_the_node_after_the_last_attempt(ledger):
     assert ledger.find([result.question.key]) == {}
 
 
-def test_a_declined_question_is_not_asked_again_not_even_by_the_next_run(ledger):
+def test_a_declined_question_is_not_asked_again_before_the_next_run(ledger):
     d = desk(Script(Declined("content filter")), ledger)
     result = run(d, about(d))
     assert (result.end, result.complaint) == ("declined", "content filter")
-    key = result.question.key
-    assert run(d, about(d), ledger.find([key])[key]).end == "declined"
     assert len(d.model.asked) == 1
+    assert ledger.find([result.question.key]) == {}
 
 
 def test_an_unusable_model_is_everybodys_error(ledger):
@@ -227,12 +228,10 @@ def test_no_more_calls_are_in_flight_than_allowed(ledger):
     assert d.model.most == 4
 
 
-def test_a_server_that_is_gone_stops_the_run_instead_of_failing_every_node(ledger):
-    d = desk(Script(*[Busy("gone")] * 1000), ledger)
-
-    async def all_nodes() -> None:
-        for number in range(30):
-            await ask(d, about(d, title=f"T{number}"), None)
-
-    with pytest.raises(RunStopped, match="20 calls in a row"):
-        asyncio.run(all_nodes())
+def test_a_model_that_cannot_do_it_stops_the_run_instead_of_failing_every_node(ledger):
+    d = desk(Script(*[Declined("HTTP 400: no such parameter")] * 1000), ledger)
+    nodes = [f"item:{number}" for number in range(500)]
+    stage = Stage("items", 0, lambda n: about(d, n, n), lambda n, said: said or "", lambda o: None)
+    with pytest.raises(RunStopped, match=r"50 nodes in a row .* no such parameter"):
+        asyncio.run(sweep(nodes, Context(stage, d, asyncio.Lock())))
+    assert len(d.model.asked) < 200
