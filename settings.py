@@ -93,9 +93,11 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise UsageError(f"{path} cannot be read: {error}") from error
+    if values is None:
+        return {}
     if not isinstance(values, dict):
         raise UsageError(f"{path}: settings are written as `key: value` lines.")
     return {str(key): value for key, value in values.items()}

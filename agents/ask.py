@@ -37,7 +37,6 @@ class Question:
     stage: str
     prompt: Prompt
     request: Request
-    max_words: int
     parameters: str
     key: str
     turn: int = 0
@@ -102,6 +101,7 @@ def question(
         messages=prompt.render(inputs),
         schema=_schema(form),
         max_tokens=prompt.header.max_tokens + desk.thinking_tokens,
+        max_words=inputs["max_words"],
         evidence=inputs["evidence"],
     )
     facts = {
@@ -112,8 +112,7 @@ def question(
     }
     parameters = json.dumps(facts, sort_keys=True)
     key = _key(desk.model, parameters, request.messages)
-    max_words = int(inputs["max_words"])
-    return Question(node, hop, stage, prompt, request, max_words, parameters, key)
+    return Question(node, hop, stage, prompt, request, parameters, key)
 
 
 def repair(desk: Desk, asked: Asked) -> Question:
@@ -185,7 +184,7 @@ async def _call(desk: Desk, asked: Question, attempt: int) -> Asked:
 
 def _judged(desk: Desk, asked: Question, answer: Answer) -> Asked:
     form = reply_class(asked.prompt.header.reply)
-    verdict = judge(answer, form, asked.max_words, desk.language)
+    verdict = judge(answer, form, asked.request.max_words, desk.language)
     if verdict.reply is not None:
         desk.gate.usable()
     return Asked(asked, verdict.reply, answer.text, verdict.complaint)

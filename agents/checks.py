@@ -17,16 +17,30 @@ NOTHING = "None"
 
 DECLINES = "it declines to answer. Describe only what the evidence says."
 _REFUSAL = re.compile(
-    r"^\W*(i'?m sorry|i am sorry|sorry\b|i can(?:no|')t (?:help|assist|comply|provide)|i am unable"
-    r"|i'?m unable|as an ai\b|as a language model)",
+    r"^\W*(?:(?:i['’]?m |i am )?sorry\b[,.]? (?:but )?(?:i|there is no)\b"
+    r"|i['’]?m unable|i am unable|as an ai\b|(?:unfortunately,? )?i (?:cannot|can['’]?t) "
+    r"(?:help|assist|comply|provide|describe|summari[sz]e)|as a language model)",
     re.IGNORECASE,
 )
 _INSTRUCTION = re.compile(
-    r"(ignore|disregard|forget|override)\s+(?:(?:all|any|the|your|every|of|these|those|my|our)\s+)*"
-    r"(previous|prior|above|earlier|preceding|other|system)\b"
-    r"|system prompt|developer message|\bnew instructions?\b|you are now\b|\bjailbreak"
-    r"|(?:recommend|rank|rate)\s+(?:this|it)\s+(?:\w+\s+)?(?:to everyone|first|above all)"
-    r"|https?://|www\.\w|\b[\w.+-]+@[\w-]+\.\w{2,}|<\|\w+\|>|</?script",
+    # An order to drop what was said before: the verb, who said it, and a word for orders.
+    r"\b(?:ignore|disregard|forget|override|bypass)\s+(?:[\w']+\s+){0,4}?"
+    r"(?:previous|prior|above|earlier|preceding|other|these|those|all|any|your|my|system)\s+"
+    r"(?:of\s+)?(?:(?:the|these|your|my)\s+)?(?:previous\s+|prior\s+|above\s+|system\s+)?"
+    r"(?:instructions?|prompts?|directions|guidelines|directives|commands|messages)\b"
+    r"|\b(?:ignore|disregard|forget)\s+(?:\w+\s+){0,2}(?:previous|prior|above|earlier)\s+rules\b"
+    r"|\b(?:ignore|disregard|forget)\s+(?:(?:everything|anything|all|of|the)\s+)*"
+    r"(?:(?:above|before\s+this)\b(?!-)|(?:that\s+|what\s+)?you\s+(?:were|have\s+been|are)\s+told)"
+    r"|\b(?:reveal|print|show|repeat|output)\s+(?:me\s+)?(?:your|the)\s+(?:system\s+)?prompt\b"
+    r"|\bdo\s+not\s+follow\s+the\s+(?:previous|prior|above|earlier)\s+instructions"
+    r"|^\W*(?:system|assistant|developer)(?:\s+prompt|\s+message)?\s*:"
+    r"|\byou\s+are\s+(?:now|no\s+longer)\s+(?:an?|DAN)\b|\bfrom\s+now\s+on,?\s+you\s+are\b"
+    r"|\b(?:always\s+)(?:recommend|rank|rate)\s+(?:this|it)\b"
+    r"|\b(?:rank|rate)\s+(?:this|it)\s+(?:\w+\s+)?(?:first|above\s+all)\s+(?:for|of)\s+(?:every|all)"
+    r"|\bignor\w*\s+(?:\w+\s+){0,4}(?:instrucciones|instructions|anweisungen|instru[çc][õo]es)\b"
+    r"|\boubliez\s+(?:\w+\s+){0,4}instructions\b|忽略.{0,8}(?:指令|指示|提示)"
+    r"|تجاهل.{0,12}(?:التعليمات|الأوامر)"
+    r"|https?://\w|www\.\w+\.|\b[\w.+-]+@[\w-]+\.\w{2,}|<\|\w+\|>|<script",
     re.IGNORECASE,
 )
 _CJK = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
@@ -62,8 +76,8 @@ def judge(
     except ValueError as error:
         return Verdict(None, f"it is not one JSON object ({error}).")
     kept = tidy(reply)
-    complaint = "" if kept.text == NOTHING else _complaint(kept.text, max_words, language)
-    return Verdict(None if complaint else kept, complaint)
+    problem = "" if kept.text == NOTHING else complaint(kept.text, max_words, language)
+    return Verdict(None if problem else kept, problem)
 
 
 def tidy(reply: Reply) -> Reply:
@@ -83,10 +97,11 @@ def instruction_like(text: str) -> bool:
 def words(text: str) -> int:
     """Words of a text; two Chinese, Japanese or Korean characters count as one."""
     cjk = len(_CJK.findall(text))
-    return len(_CJK.sub(" ", text).split()) + -(-cjk // 2)
+    return len(re.findall(r"\S*\w\S*", _CJK.sub(" ", text))) + -(-cjk // 2)
 
 
-def _complaint(text: str, max_words: int, language: str | None) -> str:
+def complaint(text: str, max_words: int, language: str | None) -> str:
+    """What is wrong with a description, as a sentence for its writer; or nothing."""
     count = words(text)
     if count < 3:
         return "it says nothing: the text is empty or a few words."
@@ -107,14 +122,24 @@ def _complaint(text: str, max_words: int, language: str | None) -> str:
 
 def _json_object(text: str) -> Any:
     """The one JSON object in an answer; words or a code fence around it are forgiven."""
-    stripped = text.strip()
-    start = stripped.find("{")
-    if start < 0:
+    found: Any = None
+    position, decoder = 0, json.JSONDecoder()
+    # What is no object is skipped, but not for ever: an answer may be braces from end to end.
+    for _ in range(20):
+        position = text.find("{", position)
+        if position < 0:
+            break
+        try:
+            value, end = decoder.raw_decode(text, position)
+        except (ValueError, RecursionError):
+            position += 1
+            continue
+        if found is not None:
+            raise ValueError("there is more than one object in it")
+        found, position = value, end
+    if found is None:
         raise ValueError("there is no object in it")
-    value, end = json.JSONDecoder().raw_decode(stripped, start)
-    if "{" in stripped[end:]:
-        raise ValueError("there is more than one object in it")
-    return value
+    return found
 
 
 _LANGUAGES = {

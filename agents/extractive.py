@@ -8,10 +8,11 @@ phrases they add. The same evidence always gives the same text, in the evidence'
 import re
 from collections.abc import Sequence
 
-from agents.checks import NOTHING, instruction_like
+from agents.checks import NOTHING, complaint, instruction_like, words
 from agents.models.base import Evidence
 from graph_ops.budget import CUT, shorten
 from graph_ops.evidence import Chosen, ItemEvidence, RefineEvidence, UserEvidence
+from prompts.untrusted import clean
 
 # Words by which reviewers judge rather than describe: a phrase of nothing else tells nothing.
 _FILLER = frozenset(
@@ -29,51 +30,59 @@ _FILLER = frozenset(
     """.split()
 )
 _LABELS = (
-    "Known for", "Reviewers mention", "They write", "Average rating", "About",
-    "Chose", "Drawn to", "In their own words", "Disliked",
+    "Title", "Known for", "Reviewers mention", "They write", "From its description",
+    "Average rating", "About", "Chose", "Drawn to", "In their own words", "Disliked",
     "Those who chose it also look for", "One of them",
     "Common to the chosen", "As one of them puts it",
 )  # fmt: skip
+# A phrase has a letter and does not run over punctuation.
+_PLAIN = re.compile(r"^[^,;:()!?.]*[^\W\d][^,;:()!?.]*$")
 _ANY = "|".join(_LABELS)
 _LIST = re.compile(rf"({_ANY}): ([^“\n]*?)(?=(?:{_ANY}):|“|\n|$)")
 # Lists that tell a neighbour's own facts, or what it does not like: nothing to pass on.
 _PRIVATE = frozenset({"About", "Average rating", "Disliked"})
+# Words that a title, an attribute or a phrase may have to be listed.
+MOST_LISTED = 16
 
 
-def write(evidence: Evidence) -> str:
+def write(evidence: Evidence, max_words: int) -> str:
     """The text for a node's evidence, or `None` when the evidence says nothing."""
     if isinstance(evidence, ItemEvidence):
-        text = _item_profile(evidence)
+        parts = _item_profile(evidence)
     elif isinstance(evidence, UserEvidence):
-        text = _user_profile(evidence)
+        parts = _user_profile(evidence)
     else:
-        text = _refinement(evidence)
-    kept = text.split()
-    return " ".join(kept) if len(kept) > 2 else NOTHING
+        parts = _refinement(evidence)
+    text = ""
+    for part in parts:
+        longer = f"{text} {part}".strip()
+        if part and words(longer) <= max_words and not instruction_like(part):
+            text = longer
+    return NOTHING if complaint(text, max_words, None) else text
 
 
-def _item_profile(evidence: ItemEvidence) -> str:
+def _item_profile(evidence: ItemEvidence) -> Sequence[str]:
     told = [evidence.description] if evidence.description else [r.text for r in evidence.reviews]
     phrases = keyphrases(told, 7)
     ratings = [r.rating for r in evidence.reviews if r.rating is not None]
-    return _join(
-        _sentence(evidence.title or ""),
+    return (
+        _listed("Title", [evidence.title or ""]),
         _listed("About", [f"{k} {v}" for k, v in evidence.attributes.items()][:4]),
         _listed("Known for" if evidence.description else "Reviewers mention", phrases),
         _listed("Average rating", [f"{sum(ratings) / len(ratings):.1f}"] if ratings else []),
-        _quoted("They write" if evidence.reviews else "", select(told, phrases, 2)),
+        _quoted("They write" if evidence.reviews else "From its description", told, phrases, 2),
     )
 
 
-def _user_profile(evidence: UserEvidence) -> str:
+def _user_profile(evidence: UserEvidence) -> Sequence[str]:
     liked = [c for c in evidence.chosen if c.rating is None or c.rating > 2]
     own = [c.review for c in liked if c.review]
     # The user's own words count twice: they stand in both lists.
     phrases = keyphrases([*own, *own, *(bare(c.profile) for c in liked)], 8)
-    return _join(
+    return (
         _listed("Chose", [c.title for c in liked if c.title][:4]),
         _listed("Drawn to", phrases),
-        _quoted("In their own words", select(own, phrases, 2)),
+        _quoted("In their own words", own, phrases, 2),
         _listed("Disliked", _disliked(evidence.chosen)),
     )
 
@@ -83,7 +92,7 @@ def _disliked(chosen: Sequence[Chosen]) -> list[str]:
     return [c.title or next(iter(keyphrases([c.review or c.profile], 1)), "") for c in poor][:2]
 
 
-def _refinement(evidence: RefineEvidence) -> str:
+def _refinement(evidence: RefineEvidence) -> Sequence[str]:
     """What the neighbours share and the node's own text does not say yet.
 
     Where the text takes the place of the own one, the start of that comes first.
@@ -94,16 +103,13 @@ def _refinement(evidence: RefineEvidence) -> str:
     fresh = [p for p in keyphrases(texts, 40) if not _mentions(known, p)]
     shared = [p for p in fresh if sum(_mentions(t.casefold(), p) for t in texts) > 1]
     phrases = (shared + [p for p in fresh if p not in shared][: max(0, 5 - len(shared))])[:7]
-    kept = shorten(evidence.own, 120) if evidence.replaces else ""
-    if not phrases:
-        return kept
-    sentences = [s for s in select(texts, phrases, 3) if s.casefold() not in known]
-    return _join(
-        kept,
+    unsaid = [s for t in texts for s in _sentences(t) if s.casefold() not in known]
+    return (
+        clean(shorten(evidence.own, 120)) if evidence.replaces else "",
         _listed(
             "Those who chose it also look for" if about_item else "Common to the chosen", phrases
         ),
-        _quoted("One of them" if about_item else "As one of them puts it", sentences[:1]),
+        _quoted("One of them" if about_item else "As one of them puts it", unsaid, phrases, 1),
     )
 
 
@@ -120,12 +126,12 @@ def keyphrases(texts: Sequence[str], most: int) -> list[str]:
     for phrase, _score in extractor.extract_keywords(source):
         phrase = phrase.strip(" '\"-.")
         stems = _stems(phrase)
-        words = set(stems)
-        if len(phrase) < 3 or words <= _FILLER or len(words) < len(stems):
+        kinds = set(stems)
+        if len(phrase) < 3 or kinds <= _FILLER or len(kinds) < len(stems):
             continue
-        if re.search(r"[,;:()!?.]", phrase) or not re.search(r"[^\W\d]", phrase):
+        if words(phrase) > MOST_LISTED or not _PLAIN.search(phrase):
             continue
-        if any(_same(words, set(_stems(other))) for other in found):
+        if any(_same(kinds, set(_stems(other))) for other in found):
             continue
         found.append(phrase)
         if len(found) == most:
@@ -136,7 +142,7 @@ def keyphrases(texts: Sequence[str], most: int) -> list[str]:
 def select(texts: Sequence[str], phrases: Sequence[str], most: int) -> list[str]:
     """Up to `most` sentences that together cover the most phrases, in their order in the texts."""
     pool = list(dict.fromkeys(s for text in texts for s in _sentences(text)))
-    pool = [s for s in pool if 6 <= len(s.split()) <= 32 and not s.endswith(("?", ":"))]
+    pool = [s for s in pool if 6 <= words(s) <= 32 and not s.endswith(("?", ":"))]
     weight = {p.casefold(): 1 / (rank + 2) for rank, p in enumerate(phrases)}
     chosen: list[str] = []
     while pool and len(chosen) < most:
@@ -163,7 +169,8 @@ def bare(text: str) -> str:
 
 def _sentences(text: str) -> list[str]:
     parts = re.split(r"(?<=[.!?])\s+|(?<=[。！？])|\s*\n+\s*", text.replace(CUT, ""))
-    return [p.strip() for p in parts if p.strip() and not instruction_like(p)]
+    kept = [clean(part) for part in parts]
+    return [p for p in kept if p and not instruction_like(p)]
 
 
 def _mentions(text: str, phrase: str) -> bool:
@@ -176,9 +183,9 @@ def _stems(phrase: str) -> list[str]:
     ]
 
 
-def _same(words: set[str], others: set[str]) -> bool:
+def _same(kinds: set[str], others: set[str]) -> bool:
     """Whether a phrase adds nothing to another: it is part of it, or adds one word to a pair."""
-    return words <= others or (len(others) > 1 and others <= words)
+    return kinds <= others or (len(others) > 1 and others <= kinds)
 
 
 def _sentence(text: str) -> str:
@@ -186,17 +193,12 @@ def _sentence(text: str) -> str:
 
 
 def _listed(label: str, values: Sequence[str]) -> str:
-    kept = [v for v in values if v and not instruction_like(v)]
+    kept = [v for v in (clean(value) for value in values) if v and words(v) <= MOST_LISTED]
     # Titles have commas of their own.
     glue = "; " if any(", " in v for v in kept) else ", "
-    return f"{label}: {glue.join(kept)}." if kept else ""
+    return _sentence(f"{label}: {glue.join(kept)}") if kept else ""
 
 
-def _quoted(label: str, sentences: Sequence[str]) -> str:
-    if not sentences:
-        return ""
-    return (f"{label}: " if label else "") + " ".join(f"“{s}”" for s in sentences)
-
-
-def _join(*parts: str) -> str:
-    return " ".join(part for part in parts if part and not instruction_like(part))
+def _quoted(label: str, texts: Sequence[str], phrases: Sequence[str], most: int) -> str:
+    told = " ".join(f"“{s}”" for s in select(texts, phrases, most))
+    return f"{label}: {told}" if told else ""

@@ -103,7 +103,8 @@ async def fallback(state: Wave, runtime: Runtime[Context]) -> Wave:
     for node, asked in state["asked"].items():
         if asked.reply is None:
             runtime.context.desk.gate.gave_up(asked.complaint)
-            written[node] = await asyncio.to_thread(write, asked.question.request.evidence)
+            request = asked.question.request
+            written[node] = await asyncio.to_thread(write, request.evidence, request.max_words)
     return {"written": written}
 
 

@@ -33,10 +33,15 @@ def fit(texts: Sequence[str], budget: int) -> list[str]:
 
 
 def shorten(text: str, budget: int) -> str:
-    """The start of `text` within `budget` tokens, cut after a sentence or a word, and marked."""
+    """The start of `text` within `budget` tokens, cut after a sentence or a word, and marked.
+
+    Nothing at all where the budget has no room for the mark.
+    """
     if tokens(text) <= budget:
         return text
-    room = max(0, budget - tokens(CUT))
+    room = budget - tokens(CUT)
+    if room < 0:
+        return ""
     start = text[: room * 4]
     while start and tokens(start) > room:
         start = start[: int(len(start) * 0.9)]

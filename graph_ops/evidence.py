@@ -6,14 +6,20 @@ graph holds training interactions only, so nothing held out can get in here.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import networkx as nx
 
-from graph_ops.budget import fit
+from graph_ops.budget import fit, shorten
 from graph_ops.neighbourhood import Sampling, chance, neighbours
 
 # A person's name says nothing about taste, and it is not ours to send to a model.
 PRIVATE = frozenset({"name", "user_name", "username", "first_name", "last_name", "email", "phone"})
+
+
+# Titles and attributes are short by nature; where they are not, they must not fill the prompt.
+MOST_ATTRIBUTES = 12
+LABEL_TOKENS = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,13 +94,13 @@ def item_evidence(graph: nx.Graph, item: str, sampling: Sampling, budget: int) -
     data = graph.nodes[item]
     if data["description"]:
         (description,) = fit([data["description"]], budget)
-        return ItemEvidence(data["title"], description, dict(data["attributes"]), ())
+        return ItemEvidence(_title(graph, item), description, _attributes(data), ())
     written = [user for user in graph.adj[item] if graph.edges[item, user]["review"]]
     written.sort(key=lambda user: (chance(sampling.seed, "reviews", item, user), user))
     edges = [graph.edges[item, user] for user in written[: sampling.k]]
     texts = fit([edge["review"] for edge in edges], budget)
     reviews = tuple(Opinion(text, edge["rating"]) for text, edge in zip(texts, edges, strict=True))
-    return ItemEvidence(data["title"], None, dict(data["attributes"]), reviews)
+    return ItemEvidence(_title(graph, item), None, _attributes(data), reviews)
 
 
 def user_evidence(
@@ -109,14 +115,12 @@ def user_evidence(
     profile_texts = fit([profiles.get(item, "") for item in drawn], budget // 2)
     review_texts = fit([edge["review"] or "" for edge in edges], budget // 2)
     chosen = tuple(
-        Chosen(graph.nodes[item]["title"], profile, review, edge["rating"])
+        Chosen(_title(graph, item), profile, review, edge["rating"])
         for item, edge, profile, review in zip(
             drawn, edges, profile_texts, review_texts, strict=True
         )
     )
-    known = graph.nodes[user]["attributes"]
-    attributes = {key: value for key, value in known.items() if key.lower() not in PRIVATE}
-    return UserEvidence(attributes, chosen)
+    return UserEvidence(_attributes(graph.nodes[user]), chosen)
 
 
 def refine_evidence(
@@ -136,8 +140,15 @@ def refine_evidence(
     drawn = [n for n in neighbours(graph, node, hop, sampling) if below.get(n)]
     (own,) = fit([below.get(node, "")], budget // 3)
     texts = fit([below[n] for n in drawn], budget - budget // 3)
-    told = tuple(
-        Neighbour(n, graph.nodes[n].get("title"), text)
-        for n, text in zip(drawn, texts, strict=True)
-    )
-    return RefineEvidence(graph.nodes[node].get("title"), own, told, replaces)
+    told = tuple(Neighbour(n, _title(graph, n), text) for n, text in zip(drawn, texts, strict=True))
+    return RefineEvidence(_title(graph, node), own, told, replaces)
+
+
+def _title(graph: nx.Graph, node: str) -> str | None:
+    title = graph.nodes[node].get("title")
+    return shorten(title, LABEL_TOKENS) if title else None
+
+
+def _attributes(data: Mapping[str, Any]) -> dict[str, str]:
+    told = [(k, v) for k, v in data["attributes"].items() if k.lower() not in PRIVATE]
+    return {key: shorten(value, LABEL_TOKENS) for key, value in told[:MOST_ATTRIBUTES]}

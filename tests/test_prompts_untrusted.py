@@ -104,3 +104,16 @@ def test_words_on_two_lines_stay_two_words():
 @pytest.mark.parametrize("nothing", [None, "", " \n\t", "\u200b\ufeff", BIDI, "<|im_end|>"])
 def test_a_missing_text_reads_none(nothing):
     assert fence(nothing, "review") == "None"
+
+
+@pytest.mark.parametrize("text", ["<|im_<|x|>end|>", "<|im_end" + " " * 50 + "|>"])
+def test_nested_or_stretched_markup_is_taken_out(text):
+    assert "<|" not in clean(text)
+    assert clean(clean(text)) == clean(text)
+
+
+@pytest.mark.parametrize(
+    "hidden", ["\U000e0101", "\u2062", "\u206a", "\u3164", "\u180e", "\u034f", "\ufff9"]
+)
+def test_no_other_invisible_character_is_left(hidden):
+    assert clean(f"a{hidden}b") == "ab"

@@ -221,3 +221,26 @@ def test_no_window_is_longer_than_the_real_tokenizer_takes(text, minilm):
     for window in windows(text, minilm.window, minilm.count):
         ids = minilm._model.tokenizer(window, truncation=False)["input_ids"]
         assert len(ids) <= minilm.window + 2
+
+
+START = "This reader enjoys slow novels about families and small towns. "
+
+
+@needs_minilm
+def test_counting_does_not_depend_on_whether_something_was_embedded_before():
+    embedder = MiniLM()
+    before = [embedder.count(START * n) for n in (6, 11, 15, 40)]
+    embedder.embed(["x"])
+    assert before == [embedder.count(START * n) for n in (6, 11, 15, 40)]
+
+
+@needs_minilm
+def test_the_end_of_a_korean_text_counts():
+    embedder = MiniLM()
+    one, *_ = windows("이 독자는 느린 소설을 좋아합니다. " * 12, embedder.window, embedder.count)
+    ids = embedder._model.tokenizer(one, truncation=False)["input_ids"]
+    assert len(ids) <= embedder.window + 2
+
+
+def test_a_long_word_behind_a_chinese_full_stop_and_a_space_is_cut():
+    assert max(map(len, windows("读者。 one", 1, len))) == 1

@@ -18,6 +18,7 @@ class Request:
     messages: tuple[Message, ...]
     schema: Mapping[str, Any]
     max_tokens: int
+    max_words: int
     evidence: Evidence
 
 

@@ -19,7 +19,7 @@ class Offline:
     writes_any_language = False
 
     async def complete(self, request: Request) -> Answer:
-        text = await asyncio.to_thread(write, request.evidence)
+        text = await asyncio.to_thread(write, request.evidence, request.max_words)
         first, second = request.schema["required"]
         return Answer(json.dumps({first: text, second: "extracted"}, ensure_ascii=False))
 
