@@ -158,7 +158,7 @@ def other_language(text: str, wanted: str) -> str:
     Doubt counts for the text: short texts, close languages and unknown names all pass.
     """
     code = _LANGUAGES.get(wanted.casefold())
-    if code is None or words(text) < 8:
+    if code is None or words(text) < 8 or _speaks(code, text):
         return ""
     found, certainty = _identifier().classify(text[:300])
     if found == code or certainty < 0.95:
@@ -171,6 +171,20 @@ def prepare(language: str | None) -> None:
     """Load what the language check needs now, and not in the middle of a run."""
     if language and language.casefold() in _LANGUAGES:
         _identifier()
+        _stop_words(_LANGUAGES[language.casefold()])
+
+
+def _speaks(code: str, text: str) -> bool:
+    """Whether a third of the words are stop words of that language: quick, and enough."""
+    said = text.casefold().split()
+    return 3 * sum(word in _stop_words(code) for word in said) >= len(said)
+
+
+@cache
+def _stop_words(code: str) -> frozenset[str]:
+    import yake
+
+    return frozenset(yake.KeywordExtractor(lan=code).stopword_set)
 
 
 @cache

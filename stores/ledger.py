@@ -14,6 +14,7 @@ import json
 import queue
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import astuple, dataclass, fields
 from hashlib import sha256
@@ -133,10 +134,15 @@ class Outcome:
     text: str
 
 
-_CALL_COLUMNS = ", ".join(f.name for f in fields(Call))
-_INSERT_CALL = f"INSERT INTO calls ({_CALL_COLUMNS}) VALUES ({', '.join('?' * len(fields(Call)))})"
+_COLUMNS = [f.name for f in fields(Call)]
+_INSERT_CALL = (
+    f"INSERT INTO calls ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"
+)
+_INSERT_TEXT = "INSERT OR IGNORE INTO texts VALUES (?, ?)"
 _INSERT_OUTCOME = "INSERT OR REPLACE INTO outcomes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
-_Work = Callable[[sqlite3.Connection], object]
+_Work = Call | Callable[[sqlite3.Connection], object]
+# Calls that end within so many seconds share a commit; their nodes wait for it, no slot does.
+GATHER_S = 0.01
 _Waiting = tuple[_Work, asyncio.AbstractEventLoop, "asyncio.Future[None]"]
 
 
@@ -190,7 +196,7 @@ class Ledger:
 
     async def record(self, call: Call) -> None:
         """Returns when the call is on disk. Raises StoreError when it cannot be written."""
-        await self._do(lambda db: _insert_call(db, call))
+        await self._do(call)
 
     async def settle(self, run: str, outcomes: Sequence[Outcome]) -> None:
         """Write down what became of some nodes; all of them or none."""
@@ -207,6 +213,8 @@ class Ledger:
         await self._do(lambda db: db.execute(sql, (ended, json.dumps(summary), run)))
 
     async def _do(self, work: _Work) -> None:
+        if not self._thread.is_alive():
+            raise RuntimeError("The ledger's writer has died.")
         loop = asyncio.get_running_loop()
         done: asyncio.Future[None] = loop.create_future()
         self._queue.put((work, loop, done))
@@ -215,25 +223,28 @@ class Ledger:
     def _write(self) -> None:
         while (first := self._queue.get()) is not None:
             batch, last = [first], False
+            time.sleep(GATHER_S)
             while not self._queue.empty() and len(batch) < 512:
                 more = self._queue.get()
                 if more is None:
                     last = True
                     break
                 batch.append(more)
-            error: StoreError | None = None
+            error: Exception | None = RuntimeError("The ledger's writer has died.")
             try:
                 _commit(self._writer, [work for work, _, _ in batch])
+                error = None
             except sqlite3.Error as cause:
                 error = StoreError(
                     f"The ledger {self._path} cannot be written: {cause}.",
                     hint="Make room or mend the permissions, then run the same command again.",
                 )
                 error.__cause__ = cause
-            for loop in {loop for _, loop, _ in batch}:
-                waiting = [done for _, its_loop, done in batch if its_loop is loop]
-                if not loop.is_closed():
-                    loop.call_soon_threadsafe(_resolve, waiting, error)
+            finally:
+                for loop in {loop for _, loop, _ in batch}:
+                    waiting = [done for _, its_loop, done in batch if its_loop is loop]
+                    if not loop.is_closed():
+                        loop.call_soon_threadsafe(_resolve, waiting, error)
             if last:
                 return
 
@@ -259,33 +270,41 @@ def _create(db: sqlite3.Connection, path: Path) -> None:
 def _commit(db: sqlite3.Connection, works: Sequence[_Work]) -> None:
     db.execute("BEGIN IMMEDIATE")
     try:
+        _insert_calls(db, [work for work in works if isinstance(work, Call)])
         for work in works:
-            work(db)
+            if not isinstance(work, Call):
+                work(db)
         db.execute("COMMIT")
     finally:
         if db.in_transaction:
             db.execute("ROLLBACK")
 
 
-def _insert_call(db: sqlite3.Connection, call: Call) -> None:
-    row = {f.name: getattr(call, f.name) for f in fields(call)}
-    row["messages"] = json.dumps([(role, _keep(db, text)) for role, text in call.messages])
-    row["reply"] = None if call.reply is None else _keep(db, call.reply)
-    db.execute(_INSERT_CALL, tuple(row.values()))
+def _insert_calls(db: sqlite3.Connection, calls: Sequence[Call]) -> None:
+    texts: dict[str, str] = {}
+
+    def keep(text: str) -> str:
+        name = digest(text)
+        texts[name] = text
+        return name
+
+    rows = []
+    for call in calls:
+        messages = json.dumps([(role, keep(text)) for role, text in call.messages])
+        reply = None if call.reply is None else keep(call.reply)
+        row = {"messages": messages, "reply": reply}
+        rows.append([row.get(name, getattr(call, name)) for name in _COLUMNS])
+    db.executemany(_INSERT_TEXT, texts.items())
+    db.executemany(_INSERT_CALL, rows)
 
 
 def _insert_outcomes(db: sqlite3.Connection, run: str, outcomes: Sequence[Outcome]) -> None:
-    rows = [(run, *astuple(outcome)[:-1], _keep(db, outcome.text)) for outcome in outcomes]
+    rows = [(run, *astuple(outcome)[:-1], digest(outcome.text)) for outcome in outcomes]
+    db.executemany(_INSERT_TEXT, {digest(o.text): o.text for o in outcomes}.items())
     db.executemany(_INSERT_OUTCOME, rows)
 
 
-def _keep(db: sqlite3.Connection, text: str) -> str:
-    name = digest(text)
-    db.execute("INSERT OR IGNORE INTO texts VALUES (?, ?)", (name, text))
-    return name
-
-
-def _resolve(waiting: list["asyncio.Future[None]"], error: StoreError | None) -> None:
+def _resolve(waiting: list["asyncio.Future[None]"], error: Exception | None) -> None:
     for done in waiting:
         if done.cancelled():
             continue

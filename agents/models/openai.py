@@ -20,6 +20,22 @@ OFFICIAL = "https://api.openai.com/v1"
 FORMATS = ("json_schema", "json_object", "text")
 
 
+class _LeanChat(ChatOpenAI):
+    """ChatOpenAI that hands its messages over as they are.
+
+    The openai client walks through every message to look for keys to rename, and finds none: that
+    takes a seventh of a call's CPU. What stands in `extra_body` is sent as it is.
+    """
+
+    def _get_request_payload(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        payload = super()._get_request_payload(*args, **kwargs)
+        payload["extra_body"] = {
+            **(payload.get("extra_body") or {}),
+            "messages": payload["messages"],
+        }
+        return {**payload, "messages": []}
+
+
 class OpenAIModel:
     """One model at one address. `temperature` None leaves the server's default."""
 
@@ -36,7 +52,7 @@ class OpenAIModel:
         # The openai client's aiohttp transport costs half the CPU of its default one; a client of
         # our own also keeps one event loop's connections from being reused in another.
         self._http = openai.DefaultAioHttpClient(timeout=timeout)
-        self._chat = ChatOpenAI(
+        self._chat = _LeanChat(
             model=model,
             base_url=url,
             api_key=SecretStr(key),
