@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from agents.wave import Context, Wave, build
 
 
-async def sweep(nodes: Iterable[str], context: Context, wave_size: int = 64) -> None:
+async def sweep(nodes: Iterable[str], context: Context, wave_size: int = 32) -> None:
     """Carry all nodes through the stage. Raises the first error after what is under way ended.
 
     Enough waves are open that no slot waits for the last reply of one; nodes are sorted, so the

@@ -2,20 +2,22 @@
 
     python -m benchmarks.throughput --data DIR [--concurrency 64] [--latency 0.2] [--rounds 3]
 
-Both talk to the same local server, which answers after `--latency`; they take turns. Of a refine
-only the asking counts, from the first call to the last (embedding goes to the same server and
-is left out). The event loop's longest gap is measured by a heartbeat every 5 ms.
+Both send the same messages to the same local server, which answers after `--latency`; they take
+turns. Of a refine only the asking counts, from the first call to the last; embedding goes to the
+same server and is left out. A heartbeat every 5 ms measures the event loop's gaps.
 """
 
 import argparse
 import asyncio
+import json
+import sqlite3
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,7 @@ from graph_ops.neighbourhood import Sampling
 from stores.datasets import Dataset, load_training
 from stores.embedders import OpenAIEmbedder
 
+Messages = list[dict[str, str]]
 ROOT = Path(__file__).parent.parent
 
 
@@ -52,22 +55,19 @@ async def heartbeat(gaps: list[tuple[float, float]]) -> None:
         gaps.append((now, now - before - 0.005))
 
 
-async def bare(url: str, calls: int, concurrency: int) -> float:
+async def bare(url: str, questions: list[Messages], concurrency: int) -> float:
     """Calls/s of openai.AsyncOpenAI on its default transport, `concurrency` at a time."""
     import openai
 
     client = openai.AsyncOpenAI(base_url=url, api_key="none", max_retries=0)
     schema = {"name": "reply", "strict": True, "schema": Profile.model_json_schema()}
-    left = iter(range(calls))
+    left = iter(questions)
 
     async def worker() -> None:
-        for number in left:
+        for messages in left:
             request: Any = {
                 "model": "far",
-                "messages": [
-                    {"role": "system", "content": "You describe items. " * 60},
-                    {"role": "user", "content": f"Item {number}. " + "It is well made. " * 120},
-                ],
+                "messages": messages,
                 "response_format": {"type": "json_schema", "json_schema": schema},
                 "temperature": 0.0,
                 "extra_body": {"max_tokens": 400},
@@ -76,15 +76,26 @@ async def bare(url: str, calls: int, concurrency: int) -> float:
 
     started = time.perf_counter()
     await asyncio.gather(*(worker() for _ in range(concurrency)))
-    rate = calls / (time.perf_counter() - started)
+    rate = len(questions) / (time.perf_counter() - started)
     await client.close()
     return rate
 
 
+def asked(ledger: Path) -> list[Messages]:
+    """The messages of every call in a ledger, as they were sent."""
+    with closing(sqlite3.connect(ledger)) as db:
+        texts = dict(db.execute("SELECT hash, body FROM texts"))
+        rows = db.execute("SELECT messages FROM calls").fetchall()
+    return [
+        [{"role": role, "content": texts[name]} for role, name in json.loads(messages)]
+        for (messages,) in rows
+    ]
+
+
 async def whole(
     data: Dataset, url: str, concurrency: int, hops: int
-) -> tuple[float, int, list[float]]:
-    """Calls/s of a refine, how many calls it made, and the event loop's gaps in seconds."""
+) -> tuple[float, list[Messages], list[float]]:
+    """Calls/s of a refine, what it asked, and the event loop's gaps in seconds."""
     model = OpenAIModel("far", url, "none", 0.0, 60)
     embedder = OpenAIEmbedder(f"far@{url}", lambda address: (address, "none"))
     times: list[float] = []
@@ -116,11 +127,12 @@ async def whole(
 
         watch = Watch(on_stage=on_stage, on_change=on_change)
         summary = await refine(data, Path(folder), model, embedder, options, watch)
+        questions = asked(Path(folder) / "ledger.sqlite")
     beat.cancel()
     await model.close()
     assert not summary.tally.failed and not summary.tally.fallback
     during = [gap for when, gap in gaps if started <= when <= times[-1]]
-    return summary.tally.calls / (times[-1] - started), summary.tally.calls, during
+    return summary.tally.calls / (times[-1] - started), questions, during
 
 
 def main() -> None:
@@ -137,14 +149,14 @@ def main() -> None:
         print(f"{nodes} nodes, {Sampling().k} neighbours, {url}, {given.concurrency} at once")
         ratios, longest = [], []
         for number in range(given.rounds):
-            ours, calls, gaps = asyncio.run(whole(data, url, given.concurrency, given.hops))
-            base = asyncio.run(bare(url, min(calls, 3000), given.concurrency))
+            ours, questions, gaps = asyncio.run(whole(data, url, given.concurrency, given.hops))
+            base = asyncio.run(bare(url, questions, given.concurrency))
             ratios.append(ours / base)
             longest.append(max(gaps))
             above = sum(gap > 0.05 for gap in gaps)
             print(
-                f"round {number + 1}: refine {ours:.0f} calls/s ({calls} calls), bare client"
-                f" {base:.0f} calls/s, ratio {ours / base:.2f}, longest gap"
+                f"round {number + 1}: refine {ours:.0f} calls/s ({len(questions)} calls), bare"
+                f" client {base:.0f} calls/s, ratio {ours / base:.2f}, longest gap"
                 f" {max(gaps) * 1e3:.0f} ms, {above} gaps over 50 ms"
             )
         print(
