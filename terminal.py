@@ -42,9 +42,8 @@ def watching(model: str) -> Iterator[Watch]:
     )
     view = _View(console, bars, model)
     with bars:
-        try:
-            yield Watch(view.stage, view.change, view.embedded)
-        finally:
+        yield Watch(view.stage, view.change, view.embedded)
+        if view.name == EMBEDDING:
             view.finish()
 
 
@@ -54,12 +53,12 @@ class _View:
     def __init__(self, console: Console, bars: Progress, model: str) -> None:
         self._console, self._bars, self._model = console, bars, model
         self._task: TaskID | None = None
-        self._name, self._began, self._before, self._nodes = "", time.monotonic(), 0, 0
+        self.name, self._began, self._before, self._nodes = "", time.monotonic(), 0, 0
         self._tally = Tally()
 
     def stage(self, name: str, nodes: int) -> None:
         self.finish()
-        self._name, self._nodes = name, nodes
+        self.name, self._nodes = name, nodes
         self._began, self._before = time.monotonic(), self._tally.calls + self._tally.cached
         self._task = self._bars.add_task(name, total=nodes, figures="")
         if not self._console.is_terminal:
@@ -79,9 +78,9 @@ class _View:
         )
 
     def embedded(self, texts: int) -> None:
-        if self._name != EMBEDDING:
+        if self.name != EMBEDDING:
             self.finish()
-            self._name, self._nodes = EMBEDDING, 0
+            self.name, self._nodes = EMBEDDING, 0
             self._task = self._bars.add_task(EMBEDDING, total=None, figures="")
         if self._task is not None:
             self._nodes += texts
@@ -97,7 +96,9 @@ class _View:
 def cost(tally: Tally) -> str:
     """Dollars spent; calls whose price is not known are said to be so, not called free."""
     spent = f"${tally.cost_nanousd / 1e9:.4f}"
-    return f"{spent} + {tally.unpriced} calls unpriced" if tally.unpriced else spent
+    if not tally.unpriced:
+        return spent
+    return f"{spent} + {tally.unpriced} unpriced calls" if tally.cost_nanousd else "unpriced"
 
 
 def as_dict(summary: Summary, workspace: Path, hops: int) -> dict[str, Any]:
@@ -142,10 +143,12 @@ def show(summary: Summary, workspace: Path, hops: int) -> None:
     }.items():
         table.add_row(name, value)
     console.print(table, highlight=False)
+    before = ""
     for outcome in summary.example:
-        console.print()
+        added = outcome.text.removeprefix(before).strip()
         title = (
             f"{outcome.node}, hop {outcome.hop} ({outcome.status}, {outcome.prompt or 'no call'})"
         )
-        console.print(Text(title, style="bold"))
-        console.print(Text(outcome.text))
+        console.print(Text(f"\n{title}", style="bold"))
+        console.print(Text(f"+ {added}" if before and added != outcome.text else added))
+        before = outcome.text
