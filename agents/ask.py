@@ -6,7 +6,6 @@ it did before, without being asked again. Answers belong to a node by name, neve
 """
 
 import json
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -17,7 +16,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, sto
 from tenacity import wait_exponential_jitter as backoff
 
 from agents.checks import judge
-from agents.limits import Gate
+from agents.limits import Gate, Turn
 from agents.models.base import Answer, Busy, Declined, Model, Request
 from agents.replies import Profile, Refinement, Reply, reply_class
 from prompts.library import Message, Prompt
@@ -166,19 +165,16 @@ async def ask(desk: Desk, asked: Question, stored: Stored | None) -> Asked:
 
 
 async def _call(desk: Desk, asked: Question, attempt: int) -> Asked:
-    async with desk.gate.slot():
-        started, clock = time.time(), time.perf_counter()
-        try:
-            answer = await desk.model.complete(asked.request)
-        except (Busy, Declined) as error:
-            desk.tally.retried += isinstance(error, Busy)
-            latency = (time.perf_counter() - clock) * 1e3
-            await _record(desk, asked, attempt, "failed", error.message, None, started, latency)
-            raise
-        latency = (time.perf_counter() - clock) * 1e3
+    turn = desk.gate.turn()
+    try:
+        answer = await desk.model.complete(asked.request, turn)
+    except (Busy, Declined) as error:
+        desk.tally.retried += isinstance(error, Busy)
+        await _record(desk, asked, attempt, "failed", error.message, None, turn)
+        raise
     result = _judged(desk, asked, answer)
     status: Status = "accepted" if result.reply is not None else "rejected"
-    await _record(desk, asked, attempt, status, result.complaint, answer, started, latency)
+    await _record(desk, asked, attempt, status, result.complaint, answer, turn)
     return result
 
 
@@ -197,8 +193,7 @@ async def _record(
     status: Status,
     reason: str,
     answer: Answer | None,
-    started: float,
-    latency_ms: float,
+    turn: Turn,
 ) -> None:
     billed = answer or Answer("", finish="")
     cost = desk.model.price(billed.input_tokens, billed.output_tokens) if answer else 0
@@ -223,8 +218,8 @@ async def _record(
             input_tokens=billed.input_tokens,
             output_tokens=billed.output_tokens,
             cost_nanousd=cost,
-            started=started,
-            latency_ms=latency_ms,
+            started=turn.started,
+            latency_ms=turn.latency_ms,
         )
     )
     tally = desk.tally

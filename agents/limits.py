@@ -1,10 +1,29 @@
 """How many calls may be in flight, and whether another one may begin."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import time
 
 from errors import Interrupted, RunStopped
+
+
+class Turn:
+    """A call's time on the far side; waiting for it is nobody's time-out, nor in `latency_ms`."""
+
+    def __init__(self, gate: "Gate") -> None:
+        self._gate = gate
+        self.started = time.time()
+        self.latency_ms = 0.0
+
+    async def __aenter__(self) -> None:
+        await self._gate.slots.acquire()
+        if self._gate.stopped:
+            self._gate.slots.release()
+            self._gate.check()
+        self.started, self._clock = time.time(), time.perf_counter()
+
+    async def __aexit__(self, *_: object) -> None:
+        self.latency_ms = (time.perf_counter() - self._clock) * 1e3
+        self._gate.slots.release()
 
 
 class Gate:
@@ -17,7 +36,7 @@ class Gate:
 
     def __init__(self, concurrency: int, patience: int = 50) -> None:
         self.concurrency = concurrency
-        self._slots = asyncio.Semaphore(concurrency)
+        self.slots = asyncio.Semaphore(concurrency)
         self._stopping = asyncio.Event()
         self._reason: BaseException | None = None
         self._patience = max(patience, 2 * concurrency)
@@ -38,12 +57,9 @@ class Gate:
         if self._reason is not None:
             raise self._reason
 
-    @asynccontextmanager
-    async def slot(self) -> AsyncIterator[None]:
-        """Room for one call. Waiting for it is nobody's time-out."""
-        async with self._slots:
-            self.check()
-            yield
+    def turn(self) -> "Turn":
+        """One call's turn on the far side: `async with` it for as long as that is busy with it."""
+        return Turn(self)
 
     async def sleep(self, seconds: float) -> None:
         """Wait, but no longer than until a stop."""

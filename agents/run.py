@@ -37,16 +37,16 @@ class Options:
     """What a run is told. `limit` None describes every node; `fresh` asks everything anew."""
 
     hops: int
-    limit: int | None
-    fresh: bool
-    seed: int
-    neighbours: int
-    sampling: str
-    mode: Mode
-    domain: str
-    language: str
-    evidence_tokens: int
-    concurrency: int
+    limit: int | None = None
+    fresh: bool = False
+    seed: int = 0
+    neighbours: int = 6
+    sampling: str = "uniform"
+    mode: Mode = "append"
+    domain: str = "generic"
+    language: str = "English"
+    evidence_tokens: int = 1800
+    concurrency: int = 16
     thinking_tokens: int = 0
 
 

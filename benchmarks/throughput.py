@@ -100,19 +100,7 @@ async def whole(
     embedder = OpenAIEmbedder(f"far@{url}", lambda address: (address, "none"))
     times: list[float] = []
     gaps: list[tuple[float, float]] = []
-    options = Options(
-        hops=hops,
-        limit=None,
-        fresh=False,
-        seed=0,
-        neighbours=6,
-        sampling="uniform",
-        mode="append",
-        domain="product",
-        language="English",
-        evidence_tokens=1800,
-        concurrency=concurrency,
-    )
+    options = Options(hops=hops, domain="product", concurrency=concurrency)
 
     def on_change(tally: Tally) -> None:
         times.append(time.perf_counter())

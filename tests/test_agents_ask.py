@@ -12,7 +12,7 @@ import pytest
 
 from agents import ask as asking
 from agents.ask import Asked, Desk, Tally, ask, question, repair
-from agents.limits import Gate
+from agents.limits import Gate, Turn
 from agents.models.base import Answer, Busy, Declined, Request
 from agents.sweep import sweep
 from agents.wave import Context, Stage
@@ -34,11 +34,12 @@ class Script:
     def __init__(self, *lines: str | Exception) -> None:
         self.lines, self.asked = list(lines), list[Request]()
 
-    async def complete(self, request: Request) -> Answer:
-        self.asked.append(request)
-        line = self.lines.pop(0)
-        if isinstance(line, Exception):
-            raise line
+    async def complete(self, request: Request, turn: Turn) -> Answer:
+        async with turn:
+            self.asked.append(request)
+            line = self.lines.pop(0)
+            if isinstance(line, Exception):
+                raise line
         return Answer(line, input_tokens=10, output_tokens=5)
 
     def price(self, input_tokens: int | None, output_tokens: int | None) -> int | None:
@@ -212,11 +213,12 @@ def test_no_more_calls_are_in_flight_than_allowed(ledger):
     class Slow(Script):
         now = most = 0
 
-        async def complete(self, request: Request) -> Answer:
-            self.now += 1
-            self.most = max(self.most, self.now)
-            await asyncio.sleep(0.005)
-            self.now -= 1
+        async def complete(self, request: Request, turn: Turn) -> Answer:
+            async with turn:
+                self.now += 1
+                self.most = max(self.most, self.now)
+                await asyncio.sleep(0.005)
+                self.now -= 1
             return Answer(GOOD)
 
     d = desk(Slow(), ledger)

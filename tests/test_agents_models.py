@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from agents.limits import Gate
 from agents.models import Access, open_model
 from agents.models.base import Answer, Busy, Declined, Request
 from agents.models.openai import OFFICIAL, OpenAIModel
@@ -34,7 +35,7 @@ def unused_address() -> str:
 def complete(model: Any) -> Answer:
     async def once() -> Answer:
         try:
-            return await model.complete(REQUEST)
+            return await model.complete(REQUEST, Gate(4).turn())
         finally:
             await model.close()
 
@@ -53,8 +54,8 @@ def test_a_server_that_knows_no_schema_is_asked_in_a_simpler_way_from_then_on(kn
 
         async def twice() -> None:
             model = OpenAIModel("m", url, "none", 0.0, 10)
-            await model.complete(REQUEST)
-            await model.complete(REQUEST)
+            await model.complete(REQUEST, Gate(4).turn())
+            await model.complete(REQUEST, Gate(4).turn())
             await model.close()
 
         asyncio.run(twice())

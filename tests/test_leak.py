@@ -13,19 +13,7 @@ from stores.datasets import Dataset, Interaction, load_training, read_split
 from stores.embedders import OpenAIEmbedder
 from tests.worlds import make
 
-OPTIONS = Options(
-    hops=2,
-    limit=None,
-    fresh=False,
-    seed=0,
-    neighbours=6,
-    sampling="uniform",
-    mode="append",
-    domain="generic",
-    language="English",
-    evidence_tokens=1800,
-    concurrency=16,
-)
+OPTIONS = Options(hops=2)
 
 
 def run(data: Dataset, far, workspace: Path) -> None:

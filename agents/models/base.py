@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from agents.limits import Turn
 from errors import HopscribeError, ModelError
 from graph_ops.evidence import ItemEvidence, RefineEvidence, UserEvidence
 from prompts.library import Message
@@ -59,8 +60,11 @@ class Model(Protocol):
     parameters: Mapping[str, Any]
     writes_any_language: bool
 
-    async def complete(self, request: Request) -> Answer:
-        """Raises Busy, Declined or Unusable; everything else is a bug."""
+    async def complete(self, request: Request, turn: Turn) -> Answer:
+        """Answer one question, holding `turn` for as long as the far side works on it.
+
+        Raises Busy, Declined or Unusable; everything else is a bug.
+        """
         ...
 
     def price(self, input_tokens: int | None, output_tokens: int | None) -> int | None:

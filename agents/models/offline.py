@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from agents.extractive import write
+from agents.limits import Turn
 from agents.models.base import Answer, Request
 
 
@@ -18,8 +19,9 @@ class Offline:
     parameters: Mapping[str, Any] = {"writer": 1}
     writes_any_language = False
 
-    async def complete(self, request: Request) -> Answer:
-        text = await asyncio.to_thread(write, request.evidence, request.max_words)
+    async def complete(self, request: Request, turn: Turn) -> Answer:
+        async with turn:
+            text = await asyncio.to_thread(write, request.evidence, request.max_words)
         first, second = request.schema["required"]
         return Answer(json.dumps({first: text, second: "extracted"}, ensure_ascii=False))
 

@@ -3,21 +3,30 @@
 Retries are not made here (`max_retries=0`): `agents.ask` sees each failed call and writes it down.
 """
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Iterator, Mapping
+from contextvars import ContextVar
 from decimal import Decimal
 from typing import Any
 
+import httpx2
 import openai
 from langchain_core.messages import AIMessage
 from langchain_openai import ChatOpenAI
 from pydantic import SecretStr
 
+from agents.limits import Turn
 from agents.models.base import Answer, Busy, Declined, Request, Unusable
+from errors import HopscribeError
 
 OFFICIAL = "https://api.openai.com/v1"
 # What a server may not know, best first: a schema, any JSON, plain text. The prompt says the form
 # too, and the check on our side is the judge.
 FORMATS = ("json_schema", "json_object", "text")
+
+
+# Requests in the making: enough to keep every slot busy, few enough for the event loop to breathe.
+PREPARING = 4
 
 
 class _LeanChat(ChatOpenAI):
@@ -36,6 +45,37 @@ class _LeanChat(ChatOpenAI):
         return {**payload, "messages": []}
 
 
+class _Departure:
+    """A call on its way out: it makes room for the next one to prepare when it leaves."""
+
+    def __init__(self, preparing: asyncio.Semaphore, turn: Turn) -> None:
+        self._preparing, self.turn, self._left = preparing, turn, False
+
+    def leave(self) -> None:
+        if not self._left:
+            self._left = True
+            self._preparing.release()
+
+
+_DEPARTURE: ContextVar[_Departure] = ContextVar("departure")
+
+
+class _GatedClient(openai.DefaultAioHttpClient):
+    """The HTTP client that holds a call's turn while the request is out, and only then.
+
+    A millisecond of a call's CPU goes by before its request leaves. Spent inside the turn, it would
+    leave the far side idle for as long.
+    """
+
+    async def send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:
+        departure = _DEPARTURE.get()
+        departure.leave()
+        async with departure.turn:
+            response = await super().send(request, **options)
+            await response.aread()
+            return response
+
+
 class OpenAIModel:
     """One model at one address. `temperature` None leaves the server's default."""
 
@@ -51,7 +91,8 @@ class OpenAIModel:
         self._format = 0
         # The openai client's aiohttp transport costs half the CPU of its default one; a client of
         # our own also keeps one event loop's connections from being reused in another.
-        self._http = openai.DefaultAioHttpClient(timeout=timeout)
+        self._http = _GatedClient(timeout=timeout)
+        self._preparing = asyncio.Semaphore(PREPARING)
         self._chat = _LeanChat(
             model=model,
             base_url=url,
@@ -62,17 +103,25 @@ class OpenAIModel:
             http_async_client=self._http,
         )
 
-    async def complete(self, request: Request) -> Answer:
+    async def complete(self, request: Request, turn: Turn) -> Answer:
         form = self._format
+        departure = _Departure(self._preparing, turn)
+        _DEPARTURE.set(departure)
+        await self._preparing.acquire()
         try:
             message = await self._chat.ainvoke(
                 list(request.messages), **self._options(request, FORMATS[form])
             )
         except openai.OpenAIError as error:
+            for cause in _causes(error):
+                if isinstance(cause, HopscribeError):
+                    raise cause from None
             if _dislikes_format(error) and form + 1 < len(FORMATS):
                 self._format = max(self._format, form + 1)
-                return await self.complete(request)
+                return await self.complete(request, turn)
             raise _translated(error, self.name, self.endpoint) from error
+        finally:
+            departure.leave()
         return _answer(message)
 
     def price(self, input_tokens: int | None, output_tokens: int | None) -> int | None:
@@ -163,13 +212,15 @@ def _translated(error: openai.OpenAIError, name: str, endpoint: str) -> Exceptio
             return Declined(f"{name}: {type(error).__name__}.")
 
 
-def _unreachable(error: BaseException | None) -> bool:
+def _unreachable(error: BaseException) -> bool:
     """Whether the connection failed: the aiohttp transport calls a refused one a time-out."""
+    return any(isinstance(e, OSError) and not isinstance(e, TimeoutError) for e in _causes(error))
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
-        if isinstance(error, OSError) and not isinstance(error, TimeoutError):
-            return True
+        yield error
         error = error.__cause__ or error.__context__
-    return False
 
 
 def _retry_after(error: openai.APIStatusError) -> float | None:
