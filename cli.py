@@ -5,13 +5,14 @@ Exit codes: 0 done, 2 user error, 3 ended with failed nodes or stopped early, 13
 """
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from errors import HopscribeError, UsageError
+from errors import HopscribeError, Interrupted, UsageError
 
 HERE = Path(__file__).parent
 SAMPLE = HERE / "examples" / "sample"
@@ -182,7 +183,7 @@ def _refine(
     from functools import partial
 
     from agents.models import Access, open_model
-    from agents.run import Options
+    from agents.run import Options, Summary
     from agents.run import refine as run_refine
     from stores.datasets import load_training
     from stores.embedders import open_embedder
@@ -208,25 +209,32 @@ def _refine(
         )
         access = Access(access_key, settings.temperature, settings.timeout)
 
-        async def run() -> Any:
+        def end(summary: Summary) -> int:
+            show(summary, folder, hops)
+            if as_json:
+                print(json.dumps(as_dict(summary, folder, hops), ensure_ascii=False), flush=True)
+            if summary.stopped is None:
+                return 3 if summary.tally.failed else 0
+            _complain(summary.stopped)
+            return summary.stopped.exit_code
+
+        async def run() -> int:
             model = open_model(settings.model, access)
             try:
                 with watching(model.name) as watch:
-                    embedder = open_embedder(settings.embedder, access_key)
-                    return await run_refine(loaded, folder, model, embedder, options, watch)
+                    embedder = open_embedder(settings.embedder, access_key, settings.timeout)
+                    summary = await run_refine(loaded, folder, model, embedder, options, watch)
             finally:
                 await model.close()
+            code = end(summary)
+            if isinstance(summary.stopped, Interrupted) and summary.stopped.twice:
+                # A thread may still be waiting for an embedder; who asks twice wants out now.
+                os._exit(code)
+            return code
 
-        summary = asyncio.run(run())
-
-    show(summary, folder, hops)
-    if as_json:
-        print(json.dumps(as_dict(summary, folder, hops), ensure_ascii=False))
-    if summary.stopped is not None:
-        _complain(summary.stopped)
-        raise typer.Exit(summary.stopped.exit_code)
-    if summary.tally.failed:
-        raise typer.Exit(3)
+        code = asyncio.run(run())
+    if code:
+        raise typer.Exit(code)
 
 
 def _columns(pairs: list[str]) -> dict[str, str]:

@@ -53,9 +53,13 @@ class RunStopped(HopscribeError):
 
 
 class Interrupted(RunStopped):
-    """The user pressed Ctrl-C."""
+    """The user pressed Ctrl-C; `twice`, and calls in flight were dropped."""
 
     exit_code = 130
+
+    def __init__(self, message: str, hint: str = "", twice: bool = False) -> None:
+        super().__init__(message, hint)
+        self.twice = twice
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> UsageError:

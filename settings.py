@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -42,7 +43,7 @@ def load(flags: dict[str, Any], folder: Path) -> Settings:
     known = Settings.model_fields
     from_file = _read_yaml(folder / "settings.yaml")
     from_environment = {
-        name[len(PREFIX) :].lower(): value
+        name[len(PREFIX) :].lower(): None if value == "null" else value
         for name, value in os.environ.items()
         if name.startswith(PREFIX) and name != KEY
     }
@@ -76,17 +77,31 @@ def access_key(url: str) -> tuple[str, str]:
     it belongs. Local servers usually need none.
     """
     if url:
-        if not url.startswith(("http://", "https://")):
-            raise UsageError(f"{url!r} is not the address of a server.", hint="http://HOST:PORT/v1")
-        return url.rstrip("/"), os.environ.get(KEY, "none")
-    key = os.environ.get("OPENAI_API_KEY", "")
+        return _address(url), os.environ.get(KEY, "").strip() or "none"
+    key = os.environ.get("OPENAI_API_KEY", "").strip()
     if not key:
         raise ModelError(
             "OPENAI_API_KEY is not set.",
             hint="Put it into the environment or into .env, or name a server of your own: "
             "openai:NAME@http://127.0.0.1:8080/v1.",
         )
-    return os.environ.get("OPENAI_BASE_URL", OPENAI).rstrip("/"), key
+    return _address(os.environ.get("OPENAI_BASE_URL") or OPENAI), key
+
+
+def _address(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise UsageError(f"{url!r} is not the address of a server.", hint="http://HOST:PORT/v1")
+    if parts.username is not None or parts.password is not None:
+        # An address is written to the ledger; a secret must not be.
+        raise UsageError(
+            "A server's address must not hold a name or a password.", hint=f"Use {KEY}."
+        )
+    return url.rstrip("/")
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
@@ -107,4 +122,7 @@ def _read_dotenv(path: Path) -> None:
     if path.is_file():
         from dotenv import load_dotenv
 
-        load_dotenv(path, override=False)
+        try:
+            load_dotenv(path, override=False)
+        except UnicodeDecodeError as error:
+            raise UsageError(f"{path} is not UTF-8: {error}") from error

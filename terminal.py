@@ -74,7 +74,7 @@ class _View:
             self._task,
             completed=min(answers, self._nodes),
             figures=f"{rate:.0f}/s, {tally.input_tokens + tally.output_tokens:,} tokens, "
-            f"{cost(tally)}",
+            f"{cost(tally)}" + (f", {tally.retried} retried" if tally.retried else ""),
         )
 
     def embedded(self, texts: int) -> None:
@@ -121,6 +121,7 @@ def as_dict(summary: Summary, workspace: Path, hops: int) -> dict[str, Any]:
         "output_tokens": tally.output_tokens,
         "cost_usd": None if tally.unpriced else tally.cost_nanousd / 1e9,
         "embedded": summary.embedded,
+        "split": summary.split,
         "seconds": round(summary.seconds, 2),
         "stopped": summary.stopped.message if summary.stopped else None,
     }
@@ -137,6 +138,7 @@ def show(summary: Summary, workspace: Path, hops: int) -> None:
         "replies": f"{tally.repaired} repaired, {tally.fallback} fallback, {tally.failed} failed",
         "tokens": f"{tally.input_tokens:,} in, {tally.output_tokens:,} out",
         "cost": cost(tally),
+        "split": summary.split,
         "embedded": f"{summary.embedded} new or changed descriptions",
         "seconds": f"{summary.seconds:.1f}",
         "workspace": str(workspace),

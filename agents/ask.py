@@ -5,6 +5,7 @@ the ledger holds is judged again when it is read, so a rejected reply leads to t
 it did before, without being asked again. Answers belong to a node by name, never by position.
 """
 
+import asyncio
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -54,6 +55,7 @@ class Asked:
     text: str = ""
     complaint: str = ""
     end: Literal["", "declined", "failed"] = ""
+    finish: str = "stop"
 
 
 @dataclass
@@ -85,6 +87,8 @@ class Desk:
     language: str | None
     repeat: int = 0
     thinking_tokens: int = 0
+    # Questions on their way, by key: who asks the same meanwhile waits for that answer.
+    asking: dict[str, "asyncio.Future[Stored | None]"] = field(default_factory=dict, repr=False)
 
 
 def question(
@@ -142,11 +146,37 @@ def _schema(form: type[Profile] | type[Refinement]) -> dict[str, Any]:
 
 
 async def ask(desk: Desk, asked: Question, stored: Stored | None) -> Asked:
-    """Answer a question from the ledger, or else from the model."""
+    """Answer a question from the ledger, or else from the model.
+
+    Nodes with equal evidence ask the same question: it is asked once, and they share the answer,
+    now as in every later run.
+    """
+    while stored is None and asked.key in desk.asking:
+        stored = await desk.asking[asked.key]
+    if stored is None:
+        # Somebody may have been answered since the wave looked.
+        stored = desk.ledger.find([asked.key]).get(asked.key)
     if stored is not None:
         desk.tally.cached += 1
         desk.tally.on_change()
         return _judged(desk, asked, Answer(stored.text, stored.finish))
+    desk.asking[asked.key] = asyncio.get_running_loop().create_future()
+    result: Asked | None = None
+    try:
+        result = await _ask_model(desk, asked)
+        return result
+    finally:
+        desk.asking.pop(asked.key).set_result(_as_stored(result))
+
+
+def _as_stored(result: Asked | None) -> Stored | None:
+    """What the ledger now says about a question; nothing where there was no answer."""
+    if result is None or result.end:
+        return None
+    return Stored(result.text, result.finish)
+
+
+async def _ask_model(desk: Desk, asked: Question) -> Asked:
     retrying = AsyncRetrying(
         retry=retry_if_exception_type(Busy),
         stop=stop_after_attempt(ATTEMPTS),
@@ -183,7 +213,7 @@ def _judged(desk: Desk, asked: Question, answer: Answer) -> Asked:
     verdict = judge(answer, form, asked.request.max_words, desk.language)
     if verdict.reply is not None:
         desk.gate.usable()
-    return Asked(asked, verdict.reply, answer.text, verdict.complaint)
+    return Asked(asked, verdict.reply, answer.text, verdict.complaint, finish=answer.finish)
 
 
 async def _record(

@@ -157,7 +157,7 @@ def other_language(text: str, wanted: str) -> str:
 
     Doubt counts for the text: short texts, close languages and unknown names all pass.
     """
-    code = _LANGUAGES.get(wanted.casefold())
+    code = _code(wanted)
     if code is None or words(text) < 8 or _speaks(code, text):
         return ""
     found, certainty = _identifier().classify(text[:300])
@@ -169,9 +169,15 @@ def other_language(text: str, wanted: str) -> str:
 
 def prepare(language: str | None) -> None:
     """Load what the language check needs now, and not in the middle of a run."""
-    if language and language.casefold() in _LANGUAGES:
+    if language and (code := _code(language)):
         _identifier()
-        _stop_words(_LANGUAGES[language.casefold()])
+        _stop_words(code)
+
+
+def _code(language: str) -> str | None:
+    """The code of a language given by its English name or by its code."""
+    name = language.casefold()
+    return name if name in _LANGUAGES.values() else _LANGUAGES.get(name)
 
 
 def _speaks(code: str, text: str) -> bool:

@@ -17,8 +17,8 @@ def embed(
 ) -> int:
     """Embed and store what is new or changed at every hop. Returns how many rows that was.
 
-    Hops above the last one of this run are removed if a row below them changed: they were refined
-    from texts that are gone.
+    Hops above the last one of this run are removed before the first row changes: they were refined
+    from texts that are gone. Not with a limit: the other nodes' hops have nothing to do with it.
     """
     embedder = vectors.embedder.name
     changed = 0
@@ -27,13 +27,13 @@ def embed(
             rows = [_row(layer[n], job.desk.run) for n in sorted(layer) if kind_of(n) == kind]
             known = descriptions.fingerprints(kind, hop)
             fresh = [row for row in rows if known.get(row.node) != row.fingerprint(embedder)]
+            if fresh and not changed and not job.limited:
+                descriptions.drop_above(job.hops)
             for start in range(0, len(fresh), CHUNK):
                 some = fresh[start : start + CHUNK]
                 made = vectors.embed([row.text for row in some], on_done)
                 descriptions.write(kind, hop, some, made, embedder)
             changed += len(fresh)
-    if changed:
-        descriptions.drop_above(job.hops)
     return changed
 
 

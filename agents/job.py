@@ -15,7 +15,10 @@ Mode = Literal["append", "replace"]
 
 @dataclass(frozen=True)
 class Job:
-    """One run. `needed[l]` are the nodes to describe at hop l; `layers[l]` what they got."""
+    """One run. `needed[l]` are the nodes to describe at hop l; `layers[l]` what they got.
+
+    `limited` says that other nodes of the graph were left out on purpose.
+    """
 
     graph: nx.Graph
     needed: tuple[frozenset[str], ...]
@@ -25,6 +28,7 @@ class Job:
     mode: Mode
     evidence_tokens: int
     desk: Desk
+    limited: bool = False
     layers: tuple[dict[str, Outcome], ...] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:

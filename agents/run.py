@@ -20,7 +20,7 @@ from agents.job import Job, Mode
 from agents.limits import Gate
 from agents.models.base import Model
 from agents.pipeline import Run, build
-from errors import Interrupted, RunStopped
+from errors import Interrupted, RunStopped, StoreError
 from graph_ops.graph import build as build_graph
 from graph_ops.graph import nodes_of
 from graph_ops.neighbourhood import Sampling, ball, chance
@@ -61,6 +61,7 @@ class Summary:
     tally: Tally
     embedded: int
     seconds: float
+    split: str
     stopped: RunStopped | None = None
     example: tuple[Outcome, ...] = field(default=(), repr=False)
 
@@ -99,6 +100,11 @@ async def refine(
     tally.on_change = lambda: watch.on_change(tally)
     # Opened before a question is asked: a broken folder is told while nothing was spent.
     descriptions = Descriptions(workspace / "chroma")
+    if options.limit is not None and descriptions.embedders() - {embedder.name}:
+        raise StoreError(
+            f"The workspace {workspace} holds embeddings of another embedder than {embedder.name}.",
+            hint="With --limit they would be lost: give this run another --workspace.",
+        )
     language = options.language if model.writes_any_language else None
     prepare(language)
 
@@ -106,7 +112,7 @@ async def refine(
         Ledger(workspace / "ledger.sqlite") as ledger,
         Vectors(workspace / "vectors.sqlite", embedder) as vectors,
     ):
-        repeat = ledger.repeat() + options.fresh
+        repeat = ledger.repeat(options.fresh)
         desk = Desk(
             run=run,
             model=model,
@@ -126,12 +132,16 @@ async def refine(
             mode=options.mode,
             evidence_tokens=options.evidence_tokens,
             desk=desk,
+            limited=options.limit is not None,
         )
         await ledger.begin_run(run, started, _settings(options, model, embedder, repeat))
         state: dict[str, Any] = {}
         stopped: RunStopped | None = None
         try:
             with _stop_on_signals(gate):
+                if embedder.remote:
+                    # One word, once a workspace: a wrong address is told before a question is paid.
+                    await asyncio.to_thread(vectors.embed, ["ready"])
                 context = Run(job, _embedding(job, descriptions, vectors, watch), watch.on_stage)
                 state = await _machine(context)
         except RunStopped as stop:
@@ -148,6 +158,7 @@ async def refine(
         tally=tally,
         embedded=state.get("embedded", 0),
         seconds=time.perf_counter() - clock,
+        split=data.split_source,
         stopped=stopped,
         example=_example(job),
     )
@@ -199,7 +210,11 @@ def _stop_on_signals(gate: Gate) -> Iterator[None]:
     try:
         yield
     except asyncio.CancelledError:
-        raise Interrupted("Interrupted twice: calls in flight were dropped.") from None
+        raise Interrupted(
+            "Interrupted twice: calls in flight were dropped.",
+            hint="Run the same command again to go on.",
+            twice=True,
+        ) from None
     finally:
         with suppress(NotImplementedError, RuntimeError, ValueError):
             for number in handled:

@@ -97,7 +97,7 @@ async def whole(
 ) -> tuple[float, list[Messages], list[float]]:
     """Calls/s of a refine, what it asked, and the event loop's gaps in seconds."""
     model = OpenAIModel("far", url, "none", 0.0, 60)
-    embedder = OpenAIEmbedder(f"far@{url}", lambda address: (address, "none"))
+    embedder = OpenAIEmbedder(f"far@{url}", lambda address: (address, "none"), 60)
     times: list[float] = []
     gaps: list[tuple[float, float]] = []
     options = Options(hops=hops, domain="product", concurrency=concurrency)

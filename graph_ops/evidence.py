@@ -4,9 +4,9 @@ Each function turns a neighbourhood into plain values for a prompt, within a tok
 graph holds training interactions only, so nothing held out can get in here.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import networkx as nx
 
@@ -14,7 +14,12 @@ from graph_ops.budget import fit, shorten
 from graph_ops.neighbourhood import Sampling, chance, neighbours
 
 # A person's name says nothing about taste, and it is not ours to send to a model.
-PRIVATE = frozenset({"name", "user_name", "username", "first_name", "last_name", "email", "phone"})
+PRIVATE = re.compile(r"name|mail|phone|address|birth", re.IGNORECASE)
+# Ids and links say nothing either; an average or a count was made over held-out interactions too.
+TELLS_NOTHING = re.compile(
+    r"(?:^|_)(?:[ui]?id|asin|isbn|url|link|image|img)s?(?:_|$)|rating|stars|_count$|^count|rank",
+    re.IGNORECASE,
+)
 
 
 # Titles and attributes are short by nature; where they are not, they must not fill the prompt.
@@ -94,13 +99,13 @@ def item_evidence(graph: nx.Graph, item: str, sampling: Sampling, budget: int) -
     data = graph.nodes[item]
     if data["description"]:
         (description,) = fit([data["description"]], budget)
-        return ItemEvidence(_title(graph, item), description, _attributes(data), ())
+        return ItemEvidence(_title(graph, item), description, _attributes(data["attributes"]), ())
     written = [user for user in graph.adj[item] if graph.edges[item, user]["review"]]
     written.sort(key=lambda user: (chance(sampling.seed, "reviews", item, user), user))
     edges = [graph.edges[item, user] for user in written[: sampling.k]]
     texts = fit([edge["review"] for edge in edges], budget)
     reviews = tuple(Opinion(text, edge["rating"]) for text, edge in zip(texts, edges, strict=True))
-    return ItemEvidence(_title(graph, item), None, _attributes(data), reviews)
+    return ItemEvidence(_title(graph, item), None, _attributes(data["attributes"]), reviews)
 
 
 def user_evidence(
@@ -120,7 +125,9 @@ def user_evidence(
             drawn, edges, profile_texts, review_texts, strict=True
         )
     )
-    return UserEvidence(_attributes(graph.nodes[user]), chosen)
+    known = graph.nodes[user]["attributes"]
+    shown = {key: value for key, value in known.items() if not PRIVATE.search(key)}
+    return UserEvidence(_attributes(shown), chosen)
 
 
 def refine_evidence(
@@ -149,6 +156,6 @@ def _title(graph: nx.Graph, node: str) -> str | None:
     return shorten(title, LABEL_TOKENS) if title else None
 
 
-def _attributes(data: Mapping[str, Any]) -> dict[str, str]:
-    told = [(k, v) for k, v in data["attributes"].items() if k.lower() not in PRIVATE]
+def _attributes(known: Mapping[str, str]) -> dict[str, str]:
+    told = [(k, v) for k, v in known.items() if not TELLS_NOTHING.search(k)]
     return {key: shorten(value, LABEL_TOKENS) for key, value in told[:MOST_ATTRIBUTES]}

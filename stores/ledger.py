@@ -117,7 +117,6 @@ class Reply:
 
     text: str
     finish: str
-    status: Status
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,20 +178,36 @@ class Ledger:
 
     def find(self, keys: Iterable[str]) -> dict[str, Reply]:
         """The stored replies to these keys; a key without one is left out."""
-        rows = self._reader.execute(
-            "SELECT key, body, finish, status FROM calls JOIN texts ON hash = reply"
+        rows = self._read(
+            "SELECT key, body, finish FROM calls JOIN texts ON hash = reply"
             " WHERE key IN (SELECT value FROM json_each(?)) AND status != 'failed'"
             " ORDER BY status = 'accepted', id",
-            (json.dumps(list(keys)),),
+            json.dumps(list(keys)),
         )
-        return {key: Reply(body, finish, status) for key, body, finish, status in rows}
+        return {key: Reply(body, finish) for key, body, finish in rows}
 
-    def repeat(self) -> int:
-        """How often everything was asked anew: the highest `repeat` of any run."""
-        (repeat,) = self._reader.execute(
-            "SELECT max(json_extract(settings, '$.repeat')) FROM runs"
-        ).fetchone()
-        return int(repeat or 0)
+    def repeat(self, fresh: bool) -> int:
+        """Which asking this run belongs to: the last one, or with `fresh` the next.
+
+        A fresh run that did not get to its end is gone on with, not begun once more.
+        """
+        last = self._read(
+            "SELECT json_extract(settings, '$.repeat'), json_extract(settings, '$.fresh'),"
+            " json_extract(summary, '$.ended') FROM runs ORDER BY started DESC LIMIT 1"
+        )
+        if not last:
+            return 0
+        repeat, was_fresh, ended = last[0]
+        return int(repeat) + (fresh and not (was_fresh and ended != "done"))
+
+    def _read(self, sql: str, *values: str) -> list[tuple[Any, ...]]:
+        try:
+            return self._reader.execute(sql, values).fetchall()
+        except sqlite3.Error as error:
+            raise StoreError(
+                f"The ledger {self._path} cannot be read: {error}.",
+                hint="It is damaged. Move it away to start a new one and ask again.",
+            ) from error
 
     async def record(self, call: Call) -> None:
         """Returns when the call is on disk. Raises StoreError when it cannot be written."""
@@ -221,6 +236,15 @@ class Ledger:
         await done
 
     def _write(self) -> None:
+        try:
+            self._write_until_closed()
+        finally:
+            # Nobody may wait for ever for a writer that a bug has killed.
+            while not self._queue.empty():
+                if (left := self._queue.get()) is not None:
+                    _tell([left], RuntimeError("The ledger's writer has died."))
+
+    def _write_until_closed(self) -> None:
         while (first := self._queue.get()) is not None:
             batch, last = [first], False
             time.sleep(GATHER_S)
@@ -241,10 +265,7 @@ class Ledger:
                 )
                 error.__cause__ = cause
             finally:
-                for loop in {loop for _, loop, _ in batch}:
-                    waiting = [done for _, its_loop, done in batch if its_loop is loop]
-                    if not loop.is_closed():
-                        loop.call_soon_threadsafe(_resolve, waiting, error)
+                _tell(batch, error)
             if last:
                 return
 
@@ -285,7 +306,7 @@ def _insert_calls(db: sqlite3.Connection, calls: Sequence[Call]) -> None:
 
     def keep(text: str) -> str:
         name = digest(text)
-        texts[name] = text
+        texts[name] = _encodable(text)
         return name
 
     rows = []
@@ -298,10 +319,22 @@ def _insert_calls(db: sqlite3.Connection, calls: Sequence[Call]) -> None:
     db.executemany(_INSERT_CALL, rows)
 
 
+def _encodable(text: str) -> str:
+    """The text with half characters replaced: a model may stop in the middle of an emoji."""
+    return text.encode("utf-8", "replace").decode()
+
+
 def _insert_outcomes(db: sqlite3.Connection, run: str, outcomes: Sequence[Outcome]) -> None:
     rows = [(run, *astuple(outcome)[:-1], digest(outcome.text)) for outcome in outcomes]
-    db.executemany(_INSERT_TEXT, {digest(o.text): o.text for o in outcomes}.items())
+    db.executemany(_INSERT_TEXT, {digest(o.text): _encodable(o.text) for o in outcomes}.items())
     db.executemany(_INSERT_OUTCOME, rows)
+
+
+def _tell(batch: Sequence[_Waiting], error: Exception | None) -> None:
+    for loop in {loop for _, loop, _ in batch}:
+        waiting = [done for _, its_loop, done in batch if its_loop is loop]
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(_resolve, waiting, error)
 
 
 def _resolve(waiting: list["asyncio.Future[None]"], error: Exception | None) -> None:

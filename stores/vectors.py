@@ -60,7 +60,7 @@ class Vectors:
     """An embedder and the SQLite file that remembers what it said."""
 
     def __init__(self, path: Path, embedder: Embedder) -> None:
-        self.embedder = embedder
+        self.embedder, self._path = embedder, path
         try:
             self._db = sqlite3.connect(path, check_same_thread=False)
             self._db.execute("PRAGMA journal_mode = WAL")
@@ -69,10 +69,7 @@ class Vectors:
                 " vector BLOB, PRIMARY KEY (embedder, hash)) WITHOUT ROWID"
             )
         except sqlite3.Error as error:
-            raise StoreError(
-                f"{path} cannot be used as a cache of embeddings: {error}.",
-                hint="Delete it: everything in it can be computed again.",
-            ) from error
+            raise self._unusable(error) from error
 
     def __enter__(self) -> "Vectors":
         return self
@@ -85,7 +82,10 @@ class Vectors:
     ) -> NDArray[np.float32]:
         """Unit vectors for `texts`, shape (texts, dim). `on_done` hears of newly embedded texts."""
         cut = [windows(t, self.embedder.window, self.embedder.count) for t in texts]
-        known = self._known({piece for pieces in cut for piece in pieces})
+        try:
+            known = self._known({piece for pieces in cut for piece in pieces})
+        except sqlite3.Error as error:
+            raise self._unusable(error) from error
         missing = sorted({p for ps in cut for p in ps} - set(known), key=lambda p: (len(p), p))
         for start in range(0, len(missing), BATCH):
             batch = missing[start : start + BATCH]
@@ -116,8 +116,17 @@ class Vectors:
             (self.embedder.name, digest(piece), count, vector.astype("<f4").tobytes())
             for piece, count, vector in zip(pieces, tokens, vectors, strict=True)
         ]
-        with self._db:
-            self._db.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?, ?, ?)", rows)
+        try:
+            with self._db:
+                self._db.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?, ?, ?)", rows)
+        except sqlite3.Error as error:
+            raise self._unusable(error) from error
+
+    def _unusable(self, error: sqlite3.Error) -> StoreError:
+        return StoreError(
+            f"{self._path} cannot be used as a cache of embeddings: {error}.",
+            hint="Delete it, or make room: everything in it can be computed again.",
+        )
 
 
 def _mean(pieces: list[tuple[int, NDArray[np.float32]]]) -> NDArray[np.float32]:

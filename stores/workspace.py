@@ -9,6 +9,7 @@ runs/            a folder a run
 """
 
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,6 +30,8 @@ def occupied(folder: Path) -> Iterator[Path]:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StoreError(f"The workspace {folder} cannot be made: {error.strerror}.") from error
+    if not os.access(folder, os.W_OK):
+        raise StoreError(f"The workspace {folder} cannot be written to.")
     lock = FileLock(folder / ".lock")
     try:
         lock.acquire(timeout=0)
@@ -37,6 +40,8 @@ def occupied(folder: Path) -> Iterator[Path]:
             f"Another Hopscribe process is using the workspace {folder}.",
             hint="Wait for it to end, or give this run another --workspace.",
         ) from error
+    except OSError as error:
+        raise StoreError(f"The workspace {folder} cannot be used: {error.strerror}.") from error
     try:
         yield folder
     finally:

@@ -124,7 +124,7 @@ def test_an_accepted_answer_is_found_before_a_later_rejected_one(ledger):
     run(d, about(d))
     run(d, about(d))
     key = about(d).key
-    assert ledger.find([key])[key].status == "accepted"
+    assert ledger.find([key])[key].text == GOOD
 
 
 def test_a_repair_shows_the_last_reply_and_the_complaint_and_nothing_older(ledger):

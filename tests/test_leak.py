@@ -22,7 +22,7 @@ def run(data: Dataset, far, workspace: Path) -> None:
     async def whole() -> None:
         workspace.mkdir()
         model = OpenAIModel("far", far.url, "none", 0.0, 30)
-        embedder = OpenAIEmbedder(f"far@{far.url}", lambda url: (url, "none"))
+        embedder = OpenAIEmbedder(f"far@{far.url}", lambda url: (url, "none"), 60)
         await refine(data, workspace, model, embedder, OPTIONS, Watch())
         await model.close()
 

@@ -86,6 +86,58 @@ def test_fresh_asks_everything_again_and_a_later_run_keeps_the_new_answers(cli, 
     assert cli(*words).summary["calls"] == 0
 
 
+def test_a_model_that_never_says_the_same_twice_is_asked_once_per_question(cli, far_side, tmp_path):
+    data, workspace = make(tmp_path / "data", users=12, items=12), tmp_path / "ws"
+    things = "".join(
+        json.dumps({"item_id": f"i{n}", "title": "Strings", "description": "A set of strings."})
+        + "\n"
+        for n in range(12)
+    )
+    (data / "items.jsonl").write_text(things, "utf-8")
+    far = far_side(latency=0.02, moody=True)
+    words = ["refine", "--data", data, "--workspace", workspace, "--json", *model(far)]
+    first = cli(*words)
+    asked = [request["name"] for request in far.requests() if request["kind"] == "chat"]
+    assert len(asked) == len(set(asked)) < sum(first.summary["nodes"])
+    second = cli(*words)
+    assert second.summary["calls"] == second.summary["embedded"] == 0
+    assert outcomes(workspace, first.summary["run"]) == outcomes(workspace, second.summary["run"])
+
+
+def test_a_limited_run_leaves_the_other_nodes_alone(cli, far_side, tmp_path):
+    data, workspace = make(tmp_path / "data", users=12, items=10), tmp_path / "ws"
+    words = ["refine", "--data", data, "--workspace", workspace, *model(far_side())]
+    cli(*words)
+    before = Descriptions(workspace / "chroma").texts("user", 2)
+    assert cli(*words, "--limit", "1", "--hops", "0", "--fresh").code == 0
+    assert Descriptions(workspace / "chroma").texts("user", 2) == before
+    done = cli(*words[:5], "--limit", "1", "--model", "offline")
+    assert done.code == 2 and "another embedder" in done.err
+
+
+def test_an_embedder_that_is_not_there_is_told_before_a_question_is_asked(cli, far_side, tmp_path):
+    data, far = make(tmp_path / "data", users=6, items=6), far_side()
+    done = cli(
+        "profile", "--data", data, "--model", f"openai:far@{far.url}",
+        "--embedder", "openai:far@http://127.0.0.1:1/v1",
+    )  # fmt: skip
+    assert done.code == 2 and "embedder" in done.err
+    assert far.requests() == []
+
+
+def test_an_inherited_langsmith_variable_sends_nothing(cli, tmp_path):
+    data = make(tmp_path / "data", users=6, items=6)
+    with picky([]) as (url, sent):
+        traced = {
+            "LANGSMITH_TRACING": "true",
+            "LANGCHAIN_TRACING_V2": "true",
+            "LANGSMITH_ENDPOINT": url,
+            "LANGSMITH_API_KEY": "lsv2_x",
+        }
+        assert cli("profile", "--data", data, env=traced).code == 0
+    assert sent == []
+
+
 def test_with_faults_in_a_third_of_the_answers_no_node_is_lost_or_swapped(cli, far_side, tmp_path):
     data, workspace = make(tmp_path / "data"), tmp_path / "ws"
     far = far_side(latency=0.005, jitter=0.08, bad=0.3)

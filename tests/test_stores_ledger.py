@@ -128,3 +128,25 @@ def test_outcomes_of_a_wave_are_settled_together_and_can_be_settled_again(tmp_pa
             "SELECT node, body FROM outcomes JOIN texts ON hash = text ORDER BY node"
         )
         assert rows.fetchall() == [("item:1", "A better kettle."), ("item:2", "A kettle.")]
+
+
+def test_half_a_character_at_the_end_of_a_reply_loses_nothing(tmp_path: Path) -> None:
+    with Ledger(tmp_path / "l.sqlite") as ledger:
+        record(ledger, replace(CALL, key="cut", reply="A kettle \ud83d"), CALL)
+        assert ledger.find(["cut"])["cut"].text == "A kettle ?"
+        assert ledger.find(["k1"])["k1"].text == "A kettle."
+
+
+def test_a_fresh_run_that_did_not_end_is_gone_on_with(tmp_path: Path) -> None:
+    async def run(name: str, fresh: bool, ended: str) -> int:
+        repeat = ledger.repeat(fresh)
+        await ledger.begin_run(name, float(name), {"repeat": repeat, "fresh": fresh})
+        await ledger.end_run(name, 1.0, {"ended": ended})
+        return repeat
+
+    with Ledger(tmp_path / "l.sqlite") as ledger:
+        assert asyncio.run(run("1", False, "done")) == 0
+        assert asyncio.run(run("2", True, "stopped")) == 1
+        assert asyncio.run(run("3", True, "done")) == 1
+        assert asyncio.run(run("4", False, "done")) == 1
+        assert asyncio.run(run("5", True, "done")) == 2

@@ -19,7 +19,7 @@ class Access:
 def open_model(spec: str, access: Access) -> Model:
     """`offline`, `openai:NAME` or `openai:NAME@URL`."""
     provider, _, rest = spec.partition(":")
-    if provider not in PROVIDERS:
+    if provider not in PROVIDERS or spec.startswith("offline:"):
         raise unknown("model", spec, ["offline", "openai:NAME", "openai:NAME@URL"])
     return PROVIDERS[provider](rest, access)
 

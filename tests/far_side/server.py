@@ -31,10 +31,10 @@ def digest(messages: list[dict[str, str]]) -> str:
     return sha256(json.dumps(plain, ensure_ascii=False).encode()).hexdigest()[:16]
 
 
-def reply(messages: list[dict[str, str]], keys: list[str]) -> str:
+def reply(messages: list[dict[str, str]], keys: list[str], salt: str = "") -> str:
     """The good answer to a question, which names the question it answers."""
     name = digest(messages)
-    draw = random.Random(name)
+    draw = random.Random(name + salt)
     words = " ".join(draw.choice(WORDS) for _ in range(24))
     text = f"The evidence shows something {words}, as portrait {name} has it."
     return json.dumps({keys[0]: text, keys[1]: "Several neighbours say so."})
@@ -58,8 +58,10 @@ def spoiled(messages: list[dict[str, str]], keys: list[str], how: str) -> tuple[
 class FarSide:
     """What the server does with a request, and what it remembers of it."""
 
-    def __init__(self, latency: float, jitter: float, bad: float, log: Path | None) -> None:
-        self.latency, self.jitter, self.bad = latency, jitter, bad
+    def __init__(
+        self, latency: float, jitter: float, bad: float, moody: bool, log: Path | None
+    ) -> None:
+        self.latency, self.jitter, self.bad, self.moody = latency, jitter, bad, moody
         self.seen: Counter[str] = Counter()
         self.asked = 0
         self.most_at_once = 0
@@ -93,7 +95,8 @@ class FarSide:
                     return None
                 headers = {"retry-after": "0.2"} if how == "429 with wait" else {}
                 return int(how[:3]), headers, {"error": {"message": f"try again: {how}"}}
-        return 200, {}, completion(body, reply(messages, keys), "stop")
+        salt = str(self.asked) if self.moody else ""
+        return 200, {}, completion(body, reply(messages, keys, salt), "stop")
 
     def embeddings(self, body: dict[str, Any]) -> tuple[int, dict[str, str], Any]:
         texts = body["input"]
@@ -190,9 +193,10 @@ async def main() -> None:
     parser.add_argument("--latency", type=float, default=0.0)
     parser.add_argument("--jitter", type=float, default=0.0)
     parser.add_argument("--bad", type=float, default=0.0, help="share of questions with a fault")
+    parser.add_argument("--moody", type=bool, default=False, help="never says the same twice")
     parser.add_argument("--log", type=Path)
     given = parser.parse_args()
-    far_side = FarSide(given.latency, given.jitter, given.bad, given.log)
+    far_side = FarSide(given.latency, given.jitter, given.bad, given.moody, given.log)
     server = await asyncio.get_running_loop().create_server(
         lambda: Connection(far_side), "127.0.0.1", given.port, backlog=1024
     )
