@@ -17,11 +17,11 @@ from graph_ops.neighbourhood import Sampling, chance, neighbours
 PRIVATE = re.compile(r"name|mail|phone|address|birth", re.IGNORECASE)
 # Ids and links say nothing either; an average or a count was made over held-out interactions too.
 TELLS_NOTHING = re.compile(
-    r"(?:^|_)(?:[ui]?id|asin|isbn|url|link|image|img)s?(?:_|$)|rating|stars|_count$|^count|rank",
+    r"(?:^|_)(?:[ui]?id|asin|isbn|url|link|image|img)s?(?:_|$)|(?:^|_)(?:sales_?)?rank(?:_|$)"
+    r"|^(?:ratings?|stars|score)$|(?:average|avg|mean|num|number|count|n)_?(?:of_)?(?:rating|review)"
+    r"|(?:rating|review)s?_?(?:number|count|average|mean|avg)",
     re.IGNORECASE,
 )
-
-
 # Titles and attributes are short by nature; where they are not, they must not fill the prompt.
 MOST_ATTRIBUTES = 12
 LABEL_TOKENS = 60

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from graph_ops import evidence
 from graph_ops.budget import CUT, tokens
 from graph_ops.evidence import (
     Chosen,
@@ -201,3 +202,29 @@ def test_the_same_graph_gives_the_same_evidence_whatever_the_order_of_rows(order
             for graph in (graph_of(rows), graph_of(shuffled))
         )
         assert one == other
+
+
+@pytest.mark.parametrize(
+    ("column", "shown"),
+    [
+        ("genre", True),
+        ("age_rating", True),
+        ("franchise", True),
+        ("video", True),
+        ("average_rating", False),
+        ("rating_number", False),
+        ("num_reviews", False),
+        ("rating", False),
+        ("uid", False),
+        ("parent_asin", False),
+        ("image_url", False),
+        ("sales_rank", False),
+    ],
+)
+def test_ids_links_and_figures_over_all_interactions_are_not_shown(column, shown):
+    assert (not evidence.TELLS_NOTHING.search(column)) is shown
+
+
+@pytest.mark.parametrize("column", ["name", "reviewerName", "full name", "E-Mail", "Phone number"])
+def test_columns_that_name_a_person_are_not_shown(column):
+    assert evidence.PRIVATE.search(column)
