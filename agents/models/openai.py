@@ -23,8 +23,6 @@ OFFICIAL = "https://api.openai.com/v1"
 # What a server may not know, best first: a schema, any JSON, plain text. The prompt says the form
 # too, and the check on our side is the judge.
 FORMATS = ("json_schema", "json_object", "text")
-
-
 # Requests in the making: enough to keep every slot busy, few enough for the event loop to breathe.
 PREPARING = 4
 
@@ -160,7 +158,8 @@ def _answer(message: AIMessage) -> Answer:
     text = message.content if isinstance(message.content, str) else message.text
     finish = str(message.response_metadata.get("finish_reason") or "stop")
     return Answer(
-        text=str(refusal or text),
+        # A model may stop in the middle of an emoji; what is used must be what is written down.
+        text=str(refusal or text).encode("utf-8", "replace").decode(),
         finish="refusal" if refusal else finish,
         input_tokens=usage.get("input_tokens"),
         output_tokens=usage.get("output_tokens"),
