@@ -8,7 +8,7 @@ import pytest
 
 from stores.descriptions import Descriptions
 from tests.far_side import server
-from tests.far_side.picky import picky
+from tests.far_side.picky import listening, picky
 from tests.worlds import make
 
 HOPS = 2
@@ -127,7 +127,7 @@ def test_an_embedder_that_is_not_there_is_told_before_a_question_is_asked(cli, f
 
 def test_an_inherited_langsmith_variable_sends_nothing(cli, tmp_path):
     data = make(tmp_path / "data", users=6, items=6)
-    with picky([]) as (url, sent):
+    with listening() as (url, heard):
         traced = {
             "LANGSMITH_TRACING": "true",
             "LANGCHAIN_TRACING_V2": "true",
@@ -135,7 +135,7 @@ def test_an_inherited_langsmith_variable_sends_nothing(cli, tmp_path):
             "LANGSMITH_API_KEY": "lsv2_x",
         }
         assert cli("profile", "--data", data, env=traced).code == 0
-    assert sent == []
+    assert heard == []
 
 
 def test_with_faults_in_a_third_of_the_answers_no_node_is_lost_or_swapped(cli, far_side, tmp_path):

@@ -1,10 +1,11 @@
-"""A server that knows only some reply formats, or answers everything with one status."""
+"""Servers in a thread of the test: one that is hard to please, and one that only listens."""
 
 import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socketserver import BaseRequestHandler, ThreadingTCPServer
 from typing import Any
 
 from tests.far_side.server import completion, reply
@@ -44,6 +45,24 @@ def picky(knows: list[str], status: int = 200) -> Iterator[tuple[str, list[dict[
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         yield f"http://127.0.0.1:{server.server_address[1]}/v1", asked
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@contextmanager
+def listening() -> Iterator[tuple[str, list[bytes]]]:
+    """A port that notes whatever is said to it, in any protocol, and hangs up."""
+    heard: list[bytes] = []
+
+    class Listener(BaseRequestHandler):
+        def handle(self) -> None:
+            heard.append(self.request.recv(1000))
+
+    server = ThreadingTCPServer(("127.0.0.1", 0), Listener)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}", heard
     finally:
         server.shutdown()
         server.server_close()
