@@ -11,8 +11,7 @@ from agents.wave import Stage
 from graph_ops.evidence import refine_evidence
 from graph_ops.graph import kind_of
 from prompts.library import load
-
-PARAGRAPH = "\n\n"
+from stores.vectors import PARAGRAPH
 
 
 def refinement(job: Job, hop: int) -> Stage:

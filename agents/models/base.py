@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from agents.limits import Turn
-from errors import HopscribeError, ModelError
+from errors import HopscribeError
 from graph_ops.evidence import ItemEvidence, RefineEvidence, UserEvidence
 from prompts.library import Message
 
@@ -48,10 +48,6 @@ class Declined(HopscribeError):
     """This one question will never be answered: content filter, context too long."""
 
 
-Unusable = ModelError
-"""No question will be answered: wrong key, no such model, no such server."""
-
-
 class Model(Protocol):
     """A model. `name`, `endpoint` and `parameters` are part of every cache key."""
 
@@ -63,7 +59,7 @@ class Model(Protocol):
     async def complete(self, request: Request, turn: Turn) -> Answer:
         """Answer one question, holding `turn` for as long as the far side works on it.
 
-        Raises Busy, Declined or Unusable; everything else is a bug.
+        Raises Busy, Declined, or ModelError when no question will ever be answered.
         """
         ...
 

@@ -16,8 +16,8 @@ from langchain_openai import ChatOpenAI
 from pydantic import SecretStr
 
 from agents.limits import Turn
-from agents.models.base import Answer, Busy, Declined, Request, Unusable
-from errors import HopscribeError
+from agents.models.base import Answer, Busy, Declined, Request
+from errors import HopscribeError, ModelError
 
 OFFICIAL = "https://api.openai.com/v1"
 # What a server may not know, best first: a schema, any JSON, plain text. The prompt says the form
@@ -187,18 +187,18 @@ def _translated(error: openai.OpenAIError, name: str, endpoint: str) -> Exceptio
         case openai.APIConnectionError():
             return Busy(f"{name}: no connection to {endpoint}.")
         case openai.APIStatusError(status_code=401 | 403):
-            return Unusable(
+            return ModelError(
                 f"{endpoint} refuses the key (HTTP {error.status_code}).",
                 hint="Set OPENAI_API_KEY, or HOPSCRIBE_API_KEY for a server named with @URL, in "
                 "the environment or in .env.",
             )
         case openai.APIStatusError(status_code=404):
-            return Unusable(
+            return ModelError(
                 f"{endpoint} does not know {name} (HTTP 404).",
                 hint="Check the model's name, and that the address ends in /v1 where it should.",
             )
         case openai.APIStatusError(status_code=429) if "insufficient_quota" in str(error.body):
-            return Unusable(f"{endpoint}: the account has no credit left.")
+            return ModelError(f"{endpoint}: the account has no credit left.")
         case openai.APIStatusError(status_code=408 | 409 | 425 | 429):
             return Busy(f"HTTP {error.status_code} from {endpoint}.", _retry_after(error))
         case openai.APIStatusError() if error.status_code >= 500:
