@@ -33,9 +33,9 @@ class FarSide:
     log: Path
 
     def requests(self) -> list[dict[str, Any]]:
-        """Every request so far, oldest first."""
-        lines = self.log.read_text("utf-8").splitlines() if self.log.exists() else []
-        return [json.loads(line) for line in lines]
+        """Every request so far, oldest first. A line that is still being written is not one yet."""
+        written = self.log.read_text("utf-8") if self.log.exists() else ""
+        return [json.loads(line) for line in written.split("\n")[:-1]]
 
 
 @pytest.fixture
