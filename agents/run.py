@@ -24,7 +24,7 @@ from errors import Interrupted, RunStopped, StoreError
 from graph_ops.graph import build as build_graph
 from graph_ops.graph import nodes_of
 from graph_ops.neighbourhood import Sampling, ball, chance
-from prompts.library import domain
+from prompts.library import domain, load, names
 from stores.datasets import Dataset
 from stores.descriptions import Descriptions
 from stores.embedders import Embedder
@@ -98,13 +98,15 @@ async def refine(
     gate = Gate(options.concurrency)
     tally = Tally()
     tally.on_change = lambda: watch.on_change(tally)
-    # Opened before a question is asked: a broken folder is told while nothing was spent.
+    # Opened and read before a question is asked: what is broken is told while nothing was spent.
     descriptions = Descriptions(workspace / "chroma")
     if options.limit is not None and descriptions.embedders() - {embedder.name}:
         raise StoreError(
             f"The workspace {workspace} holds embeddings of another embedder than {embedder.name}.",
             hint="With --limit they would be lost: give this run another --workspace.",
         )
+    for name in names():
+        load(name)
     language = options.language if model.writes_any_language else None
     prepare(language)
 

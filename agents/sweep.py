@@ -2,7 +2,7 @@
 
 import asyncio
 import gc
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from agents.wave import Context, Wave, build
 
@@ -16,21 +16,36 @@ async def sweep(nodes: Iterable[str], context: Context, wave_size: int = 32) -> 
     # A full collection walks through the graph and every imported module, and holds up the event
     # loop for a sixth of a second each time. What is here now stays until the run ends.
     gc.freeze()
-    ordered = sorted(nodes)
     gate = context.desk.gate
     size = max(1, min(wave_size, 2 * gate.concurrency))
-    waves = [tuple(ordered[start : start + size]) for start in range(0, len(ordered), size)]
-    open_at_once = asyncio.Semaphore(2 + 2 * gate.concurrency // size)
+    room = asyncio.Semaphore(2 * size + 2 * gate.concurrency)
     machine = build()
 
-    async def carry(nodes: tuple[str, ...]) -> None:
-        async with open_at_once:
+    async def carry(wave: tuple[str, ...]) -> None:
+        try:
             gate.check()
-            state: Wave = {"nodes": nodes}
+            state: Wave = {"nodes": wave}
             await machine.ainvoke(state, context=context)
+        finally:
+            for _ in wave:
+                room.release()
 
-    results = await asyncio.gather(*map(carry, waves), return_exceptions=True)
+    opened = []
+    for wave in _cut(sorted(nodes), size, gate.concurrency):
+        for _ in wave:
+            await room.acquire()
+        opened.append(asyncio.create_task(carry(wave)))
+    results = await asyncio.gather(*opened, return_exceptions=True)
     errors = [result for result in results if isinstance(result, BaseException)]
     if errors:
         gate.check()
         raise errors[0]
+
+
+def _cut(nodes: list[str], size: int, slots: int) -> Iterator[tuple[str, ...]]:
+    """Waves of `size` nodes. Those that fill the slots are smaller: their calls leave sooner."""
+    start = 0
+    while start < len(nodes):
+        length = size if start >= slots else -(-size // 4)
+        yield tuple(nodes[start : start + length])
+        start += length

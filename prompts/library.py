@@ -109,15 +109,24 @@ def _environment() -> ImmutableSandboxedEnvironment:
     return environment
 
 
+def names(folder: Path = FOLDER) -> list[str]:
+    """Every prompt of the library."""
+    return sorted(path.stem for path in folder.glob("*.md"))
+
+
 def load(name: str, folder: Path = FOLDER) -> Prompt:
     """Read `folder/name.md`. Raises PromptError when header and body disagree."""
     path = folder / f"{name}.md"
     if not path.is_file():
-        raise unknown("prompt", name, sorted(p.stem for p in folder.glob("*.md")))
+        raise unknown("prompt", name, names(folder))
     try:
-        text = path.read_text(encoding="utf-8")
+        return _parsed(path, path.read_text(encoding="utf-8"))
     except UnicodeDecodeError as error:
         raise PromptError(f"{path} is not UTF-8: {error}") from error
+
+
+@cache
+def _parsed(path: Path, text: str) -> Prompt:
     match = _SHAPE.match(text)
     if match is None:
         raise PromptError(
@@ -138,7 +147,7 @@ def load(name: str, folder: Path = FOLDER) -> Prompt:
         )
     if used[2] != {"complaint"}:
         raise PromptError(f"{path}: # repair uses {{{{ complaint }}}} and no other input.")
-    return Prompt(name, header, sha256(text.encode()).hexdigest()[:12], *parts)
+    return Prompt(path.stem, header, sha256(text.encode()).hexdigest()[:12], *parts)
 
 
 def domain(name: str, folder: Path = FOLDER / "domains") -> Domain:

@@ -141,7 +141,7 @@ _INSERT_TEXT = "INSERT OR IGNORE INTO texts VALUES (?, ?)"
 _INSERT_OUTCOME = "INSERT OR REPLACE INTO outcomes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _Work = Call | Callable[[sqlite3.Connection], object]
 # Calls that end within so many seconds share a commit; their nodes wait for it, no slot does.
-GATHER_S = 0.01
+GATHER_S = 0.004
 _Waiting = tuple[_Work, asyncio.AbstractEventLoop, "asyncio.Future[None]"]
 
 

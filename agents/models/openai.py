@@ -7,11 +7,14 @@ import asyncio
 from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
 from decimal import Decimal
+from types import MappingProxyType
 from typing import Any
 
 import httpx2
 import openai
-from langchain_core.messages import AIMessage
+from langchain_core.callbacks import AsyncCallbackManagerForLLMRun
+from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.outputs import ChatResult
 from langchain_openai import ChatOpenAI
 from pydantic import SecretStr
 
@@ -28,19 +31,31 @@ PREPARING = 4
 
 
 class _LeanChat(ChatOpenAI):
-    """ChatOpenAI that hands its messages over as they are.
+    """ChatOpenAI that sends its payload as it is and reads the reply as plain JSON.
 
-    The openai client walks through every message to look for keys to rename, and finds none: that
-    takes a seventh of a call's CPU. What stands in `extra_body` is sent as it is.
+    The openai client would walk through every message to look for keys to rename, and build an
+    object for every value of the reply: together a seventh of a call's CPU, for nothing.
     """
 
-    def _get_request_payload(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        payload = super()._get_request_payload(*args, **kwargs)
-        payload["extra_body"] = {
-            **(payload.get("extra_body") or {}),
-            "messages": payload["messages"],
-        }
-        return {**payload, "messages": []}
+    async def _agenerate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        *,
+        body: Mapping[str, Any] = MappingProxyType({}),
+        **options: Any,
+    ) -> ChatResult:
+        payload = {**self._get_request_payload(messages, stop=stop, **options), **body}
+        response = await self.root_async_client.post(
+            "/chat/completions", cast_to=httpx2.Response, body=payload
+        )
+        try:
+            return self._create_chat_result(response.json())
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            raise Busy(
+                f"{self.openai_api_base} answered with something that is not a chat completion."
+            ) from error
 
 
 class _Departure:
@@ -108,7 +123,7 @@ class OpenAIModel:
         await self._preparing.acquire()
         try:
             message = await self._chat.ainvoke(
-                list(request.messages), **self._options(request, FORMATS[form])
+                list(request.messages), body=self._body(request, FORMATS[form])
             )
         except openai.OpenAIError as error:
             for cause in _causes(error):
@@ -138,7 +153,8 @@ class OpenAIModel:
     async def close(self) -> None:
         await self._http.aclose()
 
-    def _options(self, request: Request, form: str) -> dict[str, Any]:
+    def _body(self, request: Request, form: str) -> dict[str, Any]:
+        """What this question adds to the payload: its limit and the form of its reply."""
         # Compatible servers know the old name of the limit, which OpenAI's newer models refuse.
         limit = "max_completion_tokens" if self.endpoint == OFFICIAL else "max_tokens"
         body: dict[str, Any] = {limit: request.max_tokens}
@@ -147,9 +163,7 @@ class OpenAIModel:
             body["response_format"] = {"type": form, "json_schema": schema}
         elif form == "json_object":
             body["response_format"] = {"type": form}
-        # As `response_format=` it would cost a millisecond of CPU: langchain-openai then parses the
-        # reply too, and the client walks through the schema. Our own check parses it anyway.
-        return {"extra_body": body}
+        return body
 
 
 def _answer(message: AIMessage) -> Answer:
@@ -205,8 +219,6 @@ def _translated(error: openai.OpenAIError, name: str, endpoint: str) -> Exceptio
             return Busy(f"HTTP {error.status_code} from {endpoint}.", _retry_after(error))
         case openai.APIStatusError():
             return Declined(f"HTTP {error.status_code} from {endpoint}: {_said(error)}")
-        case openai.APIResponseValidationError():
-            return Busy(f"{endpoint} answered with something that is not a chat completion.")
         case _:
             return Declined(f"{name}: {type(error).__name__}.")
 

@@ -32,10 +32,13 @@ def digest(messages: list[dict[str, str]]) -> str:
 
 
 def reply(messages: list[dict[str, str]], keys: list[str], salt: str = "") -> str:
-    """The good answer to a question, which names the question it answers."""
+    """The good answer to a question, which names the question it answers.
+
+    As in all English, a third of its words are the small ones.
+    """
     name = digest(messages)
     draw = random.Random(name + salt)
-    words = " ".join(draw.choice(WORDS) for _ in range(24))
+    words = " and ".join(draw.choice(WORDS) for _ in range(16))
     text = f"The evidence shows something {words}, as portrait {name} has it."
     return json.dumps({keys[0]: text, keys[1]: "Several neighbours say so."})
 
