@@ -174,7 +174,7 @@ def _refine(
     flags: dict[str, Any],
     as_json: bool,
 ) -> None:
-    from settings import access_key, load
+    from settings import connection, load
 
     settings = load(flags, Path.cwd())
     if not data.is_dir():
@@ -182,7 +182,7 @@ def _refine(
     import asyncio
     from functools import partial
 
-    from agents.models import Access, open_model
+    from agents.models import open_model
     from agents.run import Options, Summary
     from agents.run import refine as run_refine
     from stores.datasets import load_training
@@ -191,6 +191,8 @@ def _refine(
     from terminal import as_dict, show, watching
 
     folder = workspace or Path("workspace") / data.resolve().name
+    reach = settings.reach(settings.model)
+    embedder_reach = settings.reach(settings.embedder)
     with occupied(folder):
         loaded = load_training(data, folder / "split", settings.seed, partial(claim, folder))
         options = Options(
@@ -204,10 +206,9 @@ def _refine(
             domain=settings.domain or loaded.domain or "generic",
             language=settings.language or loaded.language or "English",
             evidence_tokens=settings.evidence_tokens,
-            concurrency=settings.concurrency,
+            concurrency=reach.concurrency,
             thinking_tokens=settings.thinking_tokens,
         )
-        access = Access(access_key, settings.temperature, settings.timeout)
 
         def end(summary: Summary) -> int:
             show(summary, folder, hops)
@@ -219,10 +220,10 @@ def _refine(
             return summary.stopped.exit_code
 
         async def run() -> int:
-            model = open_model(settings.model, access)
+            model = open_model(connection(reach))
             try:
                 with watching(model.name) as watch:
-                    embedder = open_embedder(settings.embedder, access_key, settings.timeout)
+                    embedder = open_embedder(connection(embedder_reach))
                     summary = await run_refine(loaded, folder, model, embedder, options, watch)
             finally:
                 await model.close()

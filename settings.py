@@ -9,16 +9,49 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from errors import ModelError, UsageError
+from stores.connection import Connection, Price
 
 PREFIX = "HOPSCRIBE_"
 OPENAI = "https://api.openai.com/v1"
 KEY = f"{PREFIX}API_KEY"
+REMOTE = {"openai"}
+"""The providers that are reached over a network and may need a key."""
 
 
-class Settings(BaseModel):
-    """Everything a run can be told. Secrets are not settings: see `access_key`."""
+class Reach(BaseModel):
+    """How models are reached: for every model at the top of the settings, for one under its name.
+
+    Prices are in dollars for a million tokens. A limit that is not set is read from the server's
+    headers, and learnt from its refusals.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    temperature: float | None = Field(default=0.0, ge=0, description="null: the server's default")
+    timeout: float = Field(default=120.0, gt=0, description="seconds a call may take")
+    concurrency: int = Field(default=16, ge=1, le=1024)
+    requests_per_minute: float | None = Field(default=None, gt=0)
+    tokens_per_minute: float | None = Field(default=None, gt=0)
+    n_ctx: int = Field(default=8192, ge=256, description="context of a llamacpp: model, in tokens")
+    n_gpu_layers: int = Field(default=0, ge=-1, description="-1: all of them")
+    threads: int | None = Field(default=None, ge=1, description="null: as llama.cpp sees fit")
+
+
+class Named(Reach):
+    """A model or an embedder under `models:`. What it does not say, the top of the file says."""
+
+    provider: str
+    model: str = ""
+    endpoint: str = ""
+    key_variable: str | None = Field(
+        default=None, description="the environment variable that holds its key"
+    )
+    input_price: float | None = Field(default=None, ge=0)
+    output_price: float = Field(default=0.0, ge=0)
+
+
+class Settings(Reach):
+    """Everything a run can be told. Secrets are not settings: see `access_key`."""
 
     model: str = "offline"
     embedder: str = "minilm"
@@ -29,12 +62,46 @@ class Settings(BaseModel):
     sampling: Literal["uniform", "recent", "degree-damped"] = "uniform"
     mode: Literal["append", "replace"] = "append"
     evidence_tokens: int = Field(default=1800, ge=200)
-    concurrency: int = Field(default=16, ge=1, le=1024)
     thinking_tokens: int = Field(
         default=0, ge=0, description="room in each reply for models that think before they answer"
     )
-    temperature: float | None = Field(default=0.0, ge=0, description="null: the server's default")
-    timeout: float = Field(default=120.0, gt=0, description="seconds a call may take")
+    models: dict[str, Named] = Field(default={}, description="models and embedders by name")
+
+    def reach(self, spec: str) -> Named:
+        """A name under `models:`, or PROVIDER:MODEL@URL, with everything that holds for it."""
+        common = {name: getattr(self, name) for name in Reach.model_fields}
+        if spec in self.models:
+            own = self.models[spec].model_dump(exclude_unset=True)
+        else:
+            provider, _, rest = spec.partition(":")
+            model, _, endpoint = rest.partition("@") if provider == "openai" else (rest, "", "")
+            own = {"provider": provider, "model": model, "endpoint": endpoint}
+        return Named(**{**common, **own})
+
+
+def connection(reach: Named) -> Connection:
+    """What a model or an embedder is opened with, key included.
+
+    Raises ModelError where a key is missing, UsageError where an address is none.
+    """
+    url, key = "", "none"
+    if reach.provider in REMOTE:
+        url, key = access_key(reach.endpoint, reach.key_variable)
+    price = None
+    if reach.input_price is not None:
+        price = Price(reach.input_price, reach.output_price)
+    return Connection(
+        provider=reach.provider,
+        model=reach.model,
+        url=url,
+        key=key,
+        temperature=reach.temperature,
+        timeout=reach.timeout,
+        price=price,
+        n_ctx=reach.n_ctx,
+        n_gpu_layers=reach.n_gpu_layers,
+        threads=reach.threads,
+    )
 
 
 def load(flags: dict[str, Any], folder: Path) -> Settings:
@@ -65,27 +132,26 @@ def load(flags: dict[str, Any], folder: Path) -> Settings:
             if key in given
             else f"{PREFIX}{key.upper()}"
             if key in from_environment
-            else f"settings.yaml: {key}"
+            else f"settings.yaml: {'.'.join(map(str, first['loc']))}"
         )
         raise UsageError(f"{source}: {first['msg']} (it is {first['input']!r}).") from error
 
 
-def access_key(url: str) -> tuple[str, str]:
+def access_key(url: str, variable: str | None = None) -> tuple[str, str]:
     """Address and key for a server; an empty `url` means OpenAI, or OPENAI_BASE_URL.
 
-    A server named with @URL gets HOPSCRIBE_API_KEY and never OPENAI_API_KEY: a key goes only where
-    it belongs. Local servers usually need none.
+    A server named by its address gets the key in `variable`, or else HOPSCRIBE_API_KEY, and never
+    OPENAI_API_KEY: a key goes only where it belongs. Local servers usually need none.
     """
-    if url:
-        return _address(url), os.environ.get(KEY, "").strip() or "none"
-    key = os.environ.get("OPENAI_API_KEY", "").strip()
-    if not key:
+    name = variable or (KEY if url else "OPENAI_API_KEY")
+    key = os.environ.get(name, "").strip()
+    if not key and (variable or not url):
         raise ModelError(
-            "OPENAI_API_KEY is not set.",
+            f"{name} is not set.",
             hint="Put it into the environment or into .env, or name a server of your own: "
             "openai:NAME@http://127.0.0.1:8080/v1.",
         )
-    return _address(os.environ.get("OPENAI_BASE_URL") or OPENAI), key
+    return _address(url or os.environ.get("OPENAI_BASE_URL") or OPENAI), key or "none"
 
 
 def _address(url: str) -> str:

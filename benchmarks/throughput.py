@@ -27,6 +27,7 @@ from agents.replies import Profile
 from agents.run import Options, Watch, refine
 from graph_ops.graph import build
 from graph_ops.neighbourhood import Sampling
+from stores.connection import Connection
 from stores.datasets import Dataset, load_training
 from stores.embedders import OpenAIEmbedder
 
@@ -96,8 +97,8 @@ async def whole(
     data: Dataset, url: str, concurrency: int, hops: int
 ) -> tuple[float, list[Messages], list[float]]:
     """Calls/s of a refine, what it asked, and the event loop's gaps in seconds."""
-    model = OpenAIModel("far", url, "none", 0.0, 60)
-    embedder = OpenAIEmbedder(f"far@{url}", lambda address: (address, "none"), 60)
+    model = OpenAIModel(Connection("openai", "far", url))
+    embedder = OpenAIEmbedder(Connection("openai", "far", url))
     times: list[float] = []
     gaps: list[tuple[float, float]] = []
     options = Options(hops=hops, domain="product", concurrency=concurrency)

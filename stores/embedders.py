@@ -10,9 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from errors import ModelError, UsageError, unknown
-
-Keys = Callable[[str], tuple[str, str]]
-"""Maps a server's address ("" for the default one) to its full address and its key."""
+from stores.connection import Connection
 
 
 class Embedder(Protocol):
@@ -68,18 +66,16 @@ class MiniLM:
 
 
 class OpenAIEmbedder:
-    """Any server with OpenAI's /embeddings. `model` may carry its address: `name@http://host/v1`."""
+    """Any server with OpenAI's /embeddings."""
 
     remote = True
     window = 2000  # far below the 8,191 tokens of OpenAI's models, whatever the language
 
-    def __init__(self, model: str, keys: Keys, timeout: float) -> None:
-        name, _, url = model.partition("@")
-        if not name:
+    def __init__(self, connection: Connection) -> None:
+        if not connection.model:
             raise UsageError("The embedder openai: needs a model name.", "openai:NAME[@URL]")
-        self._model, self._timeout = name, timeout
-        self._url, self._key = keys(url)
-        self.name = f"openai:{name}@{self._url}"
+        self._connection = connection
+        self.name = f"openai:{connection.model}@{connection.url}"
 
     def count(self, text: str) -> int:
         plain = len(re.sub(r"[^\x00-\x7f]", "", text))
@@ -90,9 +86,8 @@ class OpenAIEmbedder:
         from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
         from tenacity import wait_random_exponential as wait
 
-        client = openai.OpenAI(
-            base_url=self._url, api_key=self._key, max_retries=0, timeout=self._timeout
-        )
+        to = self._connection
+        client = openai.OpenAI(base_url=to.url, api_key=to.key, max_retries=0, timeout=to.timeout)
         busy = (openai.RateLimitError, openai.InternalServerError, openai.APIConnectionError)
         again = Retrying(
             retry=retry_if_exception_type(busy),
@@ -103,7 +98,7 @@ class OpenAIEmbedder:
         try:
             reply = again(
                 client.embeddings.create,
-                model=self._model,
+                model=to.model,
                 input=list(texts),
                 encoding_format="float",
             )
@@ -122,15 +117,23 @@ class OpenAIEmbedder:
         return np.asarray(vectors / np.maximum(lengths, 1e-12), dtype=np.float32)
 
 
-EMBEDDERS: dict[str, Callable[[str, Keys, float], Embedder]] = {
-    "minilm": lambda _model, _keys, _timeout: MiniLM(),
+def _minilm(connection: Connection) -> Embedder:
+    if connection.model:
+        raise UsageError(f"minilm is one embedder, not minilm:{connection.model}.")
+    return MiniLM()
+
+
+WAYS = ("minilm", "openai:NAME", "openai:NAME@URL", "a name under models: in settings.yaml")
+"""How each provider's embedders are named on the command line."""
+
+EMBEDDERS: dict[str, Callable[[Connection], Embedder]] = {
+    "minilm": _minilm,
     "openai": OpenAIEmbedder,
 }
 
 
-def open_embedder(spec: str, keys: Keys, timeout: float) -> Embedder:
-    """`minilm`, `openai:NAME` or `openai:NAME@URL`. `timeout` is in seconds, for a call."""
-    provider, _, model = spec.partition(":")
-    if provider not in EMBEDDERS or spec.startswith("minilm:"):
-        raise unknown("embedder", spec, EMBEDDERS)
-    return EMBEDDERS[provider](model, keys, timeout)
+def open_embedder(connection: Connection) -> Embedder:
+    """The embedder that a connection leads to. Raises UsageError for an unknown provider."""
+    if connection.provider not in EMBEDDERS:
+        raise unknown("embedder", connection.provider, WAYS)
+    return EMBEDDERS[connection.provider](connection)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from agents.models.openai import OpenAIModel
 from agents.run import Options, Watch, refine
+from stores.connection import Connection
 from stores.datasets import Dataset, Interaction, load_training, read_split
 from stores.embedders import OpenAIEmbedder
 from tests.worlds import make
@@ -21,8 +22,8 @@ def run(data: Dataset, far, workspace: Path) -> None:
 
     async def whole() -> None:
         workspace.mkdir()
-        model = OpenAIModel("far", far.url, "none", 0.0, 30)
-        embedder = OpenAIEmbedder(f"far@{far.url}", lambda url: (url, "none"), 60)
+        model = OpenAIModel(Connection("openai", "far", far.url))
+        embedder = OpenAIEmbedder(Connection("openai", "far", far.url))
         await refine(data, workspace, model, embedder, OPTIONS, Watch())
         await model.close()
 

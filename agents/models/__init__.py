@@ -1,47 +1,40 @@
-"""Models by name. A provider is one file beside this one and one line in `PROVIDERS`."""
+"""Models by provider. A provider is one file beside this one and one line in `PROVIDERS`."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from agents.models.base import Model
 from errors import UsageError, unknown
+from stores.connection import Connection
 
 
-@dataclass(frozen=True, slots=True)
-class Access:
-    """What a provider may need: `keys` maps an address ("" for the default) to (address, key)."""
-
-    keys: Callable[[str], tuple[str, str]]
-    temperature: float | None = 0.0
-    timeout: float = 120.0
+def open_model(connection: Connection) -> Model:
+    """The model that a connection leads to. Raises UsageError for an unknown provider."""
+    if connection.provider not in PROVIDERS:
+        raise unknown("model", connection.provider, WAYS)
+    return PROVIDERS[connection.provider](connection)
 
 
-def open_model(spec: str, access: Access) -> Model:
-    """`offline`, `openai:NAME` or `openai:NAME@URL`."""
-    provider, _, rest = spec.partition(":")
-    if provider not in PROVIDERS or spec.startswith("offline:"):
-        raise unknown("model", spec, ["offline", "openai:NAME", "openai:NAME@URL"])
-    return PROVIDERS[provider](rest, access)
-
-
-def _offline(rest: str, access: Access) -> Model:
+def _offline(connection: Connection) -> Model:
     from agents.models.offline import Offline
 
+    if connection.model:
+        raise UsageError(f"offline is one model, not offline:{connection.model}.")
     return Offline()
 
 
-def _openai(rest: str, access: Access) -> Model:
+def _openai(connection: Connection) -> Model:
     from agents.models.openai import OpenAIModel
 
-    name, _, url = rest.partition("@")
-    if not name:
+    if not connection.model:
         raise UsageError(
             "The model openai: needs a name.",
             hint="For example openai:gpt-4o-mini, or "
             "openai:NAME@http://127.0.0.1:8080/v1 for a server of your own.",
         )
-    address, key = access.keys(url)
-    return OpenAIModel(name, address, key, access.temperature, access.timeout)
+    return OpenAIModel(connection)
 
 
-PROVIDERS: dict[str, Callable[[str, Access], Model]] = {"offline": _offline, "openai": _openai}
+WAYS = ("offline", "openai:NAME", "openai:NAME@URL", "a name under models: in settings.yaml")
+"""How each provider's models are named on the command line."""
+
+PROVIDERS: dict[str, Callable[[Connection], Model]] = {"offline": _offline, "openai": _openai}

@@ -6,7 +6,6 @@ Retries are not made here (`max_retries=0`): `agents.ask` sees each failed call 
 import asyncio
 from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
-from decimal import Decimal
 from types import MappingProxyType
 from typing import Any
 
@@ -21,6 +20,8 @@ from pydantic import SecretStr
 from agents.limits import Turn
 from agents.models.base import Answer, Busy, Declined, Request
 from errors import HopscribeError, ModelError
+from stores.connection import Connection
+from stores.prices import cost
 
 OFFICIAL = "https://api.openai.com/v1"
 # What a server may not know, best first: a schema, any JSON, plain text. The prompt says the form
@@ -90,29 +91,27 @@ class _GatedClient(openai.DefaultAioHttpClient):
 
 
 class OpenAIModel:
-    """One model at one address. `temperature` None leaves the server's default."""
+    """One model at one address."""
 
     writes_any_language = True
 
-    def __init__(
-        self, model: str, url: str, key: str, temperature: float | None, timeout: float
-    ) -> None:
-        self.name = f"openai:{model}"
-        self.endpoint = url
-        self.parameters: Mapping[str, Any] = {"temperature": temperature}
-        self._model = model
+    def __init__(self, connection: Connection) -> None:
+        self.name = f"openai:{connection.model}"
+        self.endpoint = connection.url
+        self.parameters: Mapping[str, Any] = {"temperature": connection.temperature}
+        self._connection = connection
         self._format = 0
         # The openai client's aiohttp transport costs half the CPU of its default one; a client of
         # our own also keeps one event loop's connections from being reused in another.
-        self._http = _GatedClient(timeout=timeout)
+        self._http = _GatedClient(timeout=connection.timeout)
         self._preparing = asyncio.Semaphore(PREPARING)
         self._chat = _LeanChat(
-            model=model,
-            base_url=url,
-            api_key=SecretStr(key),
-            temperature=temperature,
+            model=connection.model,
+            base_url=connection.url,
+            api_key=SecretStr(connection.key),
+            temperature=connection.temperature,
             max_retries=0,
-            timeout=timeout,
+            timeout=connection.timeout,
             http_async_client=self._http,
         )
 
@@ -138,17 +137,9 @@ class OpenAIModel:
         return _answer(message)
 
     def price(self, input_tokens: int | None, output_tokens: int | None) -> int | None:
-        """From genai-prices' own table, for OpenAI's own models at OpenAI's own address."""
-        from genai_prices import Usage, calc_price
-
-        if self.endpoint != OFFICIAL or input_tokens is None or output_tokens is None:
+        if input_tokens is None or output_tokens is None:
             return None
-        usage = Usage(input_tokens=input_tokens, output_tokens=output_tokens)
-        try:
-            price = calc_price(usage, model_ref=self._model, provider_id="openai")
-        except LookupError:
-            return None
-        return int((price.total_price * Decimal(10**9)).to_integral_value())
+        return cost(self._connection, input_tokens, output_tokens)
 
     async def close(self) -> None:
         await self._http.aclose()
