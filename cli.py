@@ -5,14 +5,13 @@ Exit codes: 0 done, 2 user error, 3 ended with failed nodes or stopped early, 13
 """
 
 import json
-import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from errors import HopscribeError, Interrupted, UsageError
+from errors import HopscribeError, UsageError
 
 HERE = Path(__file__).parent
 SAMPLE = HERE / "examples" / "sample"
@@ -34,9 +33,15 @@ Workspace = Annotated[
     Path | None,
     typer.Option(help="Folder for everything the runs leave; workspace/<data> by default."),
 ]
-Model = Annotated[str | None, typer.Option(help="offline, openai:NAME or openai:NAME@URL.")]
+Model = Annotated[
+    str | None,
+    typer.Option(
+        help="offline, openai:NAME[@URL], llamacpp:FILE.gguf, or a name in settings.yaml."
+    ),
+]
 EmbedderName = Annotated[
-    str | None, typer.Option("--embedder", help="minilm or openai:NAME[@URL].")
+    str | None,
+    typer.Option("--embedder", help="minilm, openai:NAME[@URL], or a name in settings.yaml."),
 ]
 Limit = Annotated[
     int | None, typer.Option(min=1, help="Only N users and N items, and what they need.")
@@ -48,6 +53,12 @@ Mode = Annotated[
 ]
 Fresh = Annotated[bool, typer.Option("--fresh", help="Ask everything anew; old rows are kept.")]
 Seed = Annotated[int | None, typer.Option(help="For every random choice.")]
+MaxCost = Annotated[
+    float | None, typer.Option(min=0, help="Dollars this command may spend; it stops before more.")
+]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Say what it would ask and cost, and ask nothing.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on the last stdout line.")]
 
 
@@ -64,6 +75,8 @@ def refine(
     mode: Mode = None,
     fresh: Fresh = False,
     seed: Seed = None,
+    max_cost: MaxCost = None,
+    dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
     """Write profiles, refine them hop by hop, embed them. The main job."""
@@ -75,7 +88,8 @@ def refine(
         "mode": mode,
         "seed": seed,
     }
-    _refine(data, workspace, hops, limit, fresh, flags, as_json)
+    told = {"hops": hops, "limit": limit, "fresh": fresh, "max_cost": max_cost}
+    _refine(data, workspace, told, flags, dry_run, as_json)
 
 
 @app.command()
@@ -88,11 +102,14 @@ def profile(
     concurrency: Concurrency = None,
     fresh: Fresh = False,
     seed: Seed = None,
+    max_cost: MaxCost = None,
+    dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
     """Write the profiles only (hop 0): the same as refine --hops 0."""
     flags = {"model": model, "embedder": embedder, "concurrency": concurrency, "seed": seed}
-    _refine(data, workspace, 0, limit, fresh, flags, as_json)
+    told = {"hops": 0, "limit": limit, "fresh": fresh, "max_cost": max_cost}
+    _refine(data, workspace, told, flags, dry_run, as_json)
 
 
 @data_app.command("import")
@@ -168,72 +185,17 @@ def data_split(
 def _refine(
     data: Path,
     workspace: Path | None,
-    hops: int,
-    limit: int | None,
-    fresh: bool,
+    told: dict[str, Any],
     flags: dict[str, Any],
+    dry_run: bool,
     as_json: bool,
 ) -> None:
-    from settings import connection, load
-
-    settings = load(flags, Path.cwd())
-    if not data.is_dir():
-        raise UsageError(f"--data: {data} is not a folder.", hint="See: python cli.py data import")
     import asyncio
-    from functools import partial
 
-    from agents.models import open_model
-    from agents.run import Options, Summary
-    from agents.run import refine as run_refine
-    from stores.datasets import load_training
-    from stores.embedders import open_embedder
-    from stores.workspace import claim, occupied
-    from terminal import as_dict, show, watching
+    from session import estimate, open_session, run
 
-    folder = workspace or Path("workspace") / data.resolve().name
-    reach = settings.reach(settings.model)
-    embedder_reach = settings.reach(settings.embedder)
-    with occupied(folder):
-        loaded = load_training(data, folder / "split", settings.seed, partial(claim, folder))
-        options = Options(
-            hops=hops,
-            limit=limit,
-            fresh=fresh,
-            seed=settings.seed,
-            neighbours=settings.neighbours,
-            sampling=settings.sampling,
-            mode=settings.mode,
-            domain=settings.domain or loaded.domain or "generic",
-            language=settings.language or loaded.language or "English",
-            evidence_tokens=settings.evidence_tokens,
-            concurrency=reach.concurrency,
-            thinking_tokens=settings.thinking_tokens,
-        )
-
-        def end(summary: Summary) -> int:
-            show(summary, folder, hops)
-            if as_json:
-                print(json.dumps(as_dict(summary, folder, hops), ensure_ascii=False), flush=True)
-            if summary.stopped is None:
-                return 3 if summary.tally.failed else 0
-            _complain(summary.stopped)
-            return summary.stopped.exit_code
-
-        async def run() -> int:
-            model = open_model(connection(reach))
-            try:
-                with watching(model.name) as watch:
-                    embedder = open_embedder(connection(embedder_reach))
-                    summary = await run_refine(loaded, folder, model, embedder, options, watch)
-            finally:
-                await model.close()
-            code = end(summary)
-            if isinstance(summary.stopped, Interrupted) and summary.stopped.twice:
-                # A thread may still be waiting for an embedder; who asks twice wants out now.
-                os._exit(code)
-            return code
-
-        code = asyncio.run(run())
+    with open_session(data, workspace, flags, told, not dry_run) as session:
+        code = asyncio.run((estimate if dry_run else run)(session, as_json))
     if code:
         raise typer.Exit(code)
 
@@ -257,16 +219,12 @@ def _say(words: str) -> None:
     print(words, file=sys.stderr)
 
 
-def _complain(error: HopscribeError) -> None:
-    _say(f"{error.message}" + (f"\n{error.hint}" if error.hint else ""))
-
-
 def main() -> None:
     """Run a verb and turn our errors into a message and an exit code."""
     try:
         app()
     except HopscribeError as error:
-        _complain(error)
+        _say(error.message + (f"\n{error.hint}" if error.hint else ""))
         sys.exit(error.exit_code)
 
 

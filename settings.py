@@ -79,14 +79,14 @@ class Settings(Reach):
         return Named(**{**common, **own})
 
 
-def connection(reach: Named) -> Connection:
+def connection(reach: Named, must_have_key: bool = True) -> Connection:
     """What a model or an embedder is opened with, key included.
 
     Raises ModelError where a key is missing, UsageError where an address is none.
     """
     url, key = "", "none"
     if reach.provider in REMOTE:
-        url, key = access_key(reach.endpoint, reach.key_variable)
+        url, key = access_key(reach.endpoint, reach.key_variable, must_have_key)
     price = None
     if reach.input_price is not None:
         price = Price(reach.input_price, reach.output_price)
@@ -137,7 +137,9 @@ def load(flags: dict[str, Any], folder: Path) -> Settings:
         raise UsageError(f"{source}: {first['msg']} (it is {first['input']!r}).") from error
 
 
-def access_key(url: str, variable: str | None = None) -> tuple[str, str]:
+def access_key(
+    url: str, variable: str | None = None, must_have_key: bool = True
+) -> tuple[str, str]:
     """Address and key for a server; an empty `url` means OpenAI, or OPENAI_BASE_URL.
 
     A server named by its address gets the key in `variable`, or else HOPSCRIBE_API_KEY, and never
@@ -145,7 +147,7 @@ def access_key(url: str, variable: str | None = None) -> tuple[str, str]:
     """
     name = variable or (KEY if url else "OPENAI_API_KEY")
     key = os.environ.get(name, "").strip()
-    if not key and (variable or not url):
+    if must_have_key and not key and (variable or not url):
         raise ModelError(
             f"{name} is not set.",
             hint="Put it into the environment or into .env, or name a server of your own: "

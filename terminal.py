@@ -20,7 +20,9 @@ from rich.table import Table
 from rich.text import Text
 
 from agents.ask import Tally
+from agents.estimate import Estimate
 from agents.run import Summary, Watch
+from errors import HopscribeError
 
 EMBEDDING = "embedding"
 
@@ -119,6 +121,7 @@ def as_dict(summary: Summary, workspace: Path, hops: int) -> dict[str, Any]:
         "failed": tally.failed,
         "input_tokens": tally.input_tokens,
         "output_tokens": tally.output_tokens,
+        "embedding_tokens": tally.embedding_tokens,
         "cost_usd": None if tally.unpriced else tally.cost_nanousd / 1e9,
         "embedded": summary.embedded,
         "split": summary.split,
@@ -154,3 +157,100 @@ def show(summary: Summary, workspace: Path, hops: int) -> None:
         console.print(Text(f"\n{title}", style="bold"))
         console.print(Text(f"+ {added}" if before and added != outcome.text else added))
         before = outcome.text
+
+
+def complain(error: HopscribeError) -> None:
+    """One of our errors, for a person."""
+    Console(stderr=True).print(
+        error.message + (f"\n{error.hint}" if error.hint else ""),
+        highlight=False,
+        markup=False,
+        soft_wrap=True,
+    )
+
+
+def estimate_as_dict(found: Estimate, workspace: Path) -> dict[str, Any]:
+    """An estimate as `--json` prints it: three figures are low, likely, high."""
+    return {
+        "workspace": str(workspace),
+        "dry_run": True,
+        "calls": found.calls,
+        "cached": found.cached,
+        "input_tokens": list(found.input_tokens),
+        "output_tokens": list(found.output_tokens),
+        "embedding_tokens": found.embedding_tokens,
+        "cost_usd": _dollars(found.cost),
+        "seconds": None if found.seconds is None else round(found.seconds, 1),
+        "learnt_from": found.answers,
+        "stages": {
+            name: {
+                "calls": stage.calls,
+                "input_tokens": list(map(round, stage.input_tokens)),
+                "output_tokens": list(map(round, stage.output_tokens)),
+                "cost_usd": _dollars(found.stage_costs[name]),
+            }
+            for name, stage in found.stages.items()
+        },
+    }
+
+
+def show_estimate(found: Estimate, model: str, embedder: str) -> None:
+    """Print what a run would ask and cost, a line a stage."""
+    console = Console(stderr=True)
+    table = Table(box=None, pad_edge=False)
+    for name in ("stage", "calls", "tokens in", "tokens out", "low", "likely", "high"):
+        table.add_column(name, justify="left" if name == "stage" else "right")
+    for name, stage in found.stages.items():
+        table.add_row(
+            name,
+            f"{stage.calls:,}",
+            f"{round(stage.input_tokens[1]):,}",
+            f"{round(stage.output_tokens[1]):,}",
+            *_three_prices(found.stage_costs[name]),
+        )
+    if found.embedding_tokens:
+        spent = found.embedding_cost
+        table.add_row(
+            "embedding",
+            "",
+            f"{found.embedding_tokens:,}",
+            "",
+            *_three_prices(None if spent is None else (spent, spent, spent)),
+        )
+    table.add_row(
+        "all",
+        f"{found.calls:,}",
+        f"{found.input_tokens[1] + found.embedding_tokens:,}",
+        f"{found.output_tokens[1]:,}",
+        *_three_prices(found.cost),
+        style="bold",
+    )
+    console.print(table, highlight=False)
+    lasting = "unknown" if found.seconds is None else f"about {_duration(found.seconds)}"
+    console.print(
+        f"{model}, {embedder}; {found.cached:,} answers are in the ledger; time: {lasting}.",
+        highlight=False,
+    )
+    if found.calls and found.answers < 100:
+        console.print(
+            f"Learnt from {found.answers} earlier answers of this model. A pilot makes it sharper: "
+            "run with --limit 20 first; its answers are kept.",
+            highlight=False,
+        )
+
+
+def _dollars(cost: tuple[int, int, int] | None) -> list[float] | None:
+    return None if cost is None else [nano / 1e9 for nano in cost]
+
+
+def _three_prices(cost: tuple[int, int, int] | None) -> tuple[str, str, str]:
+    if cost is None:
+        return "", "unpriced", ""
+    low, likely, high = (f"${nano / 1e9:.4f}" for nano in cost)
+    return low, likely, high
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -13,19 +13,16 @@ from functools import cache
 from hashlib import sha256
 from typing import Any, Literal
 
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_attempt
-from tenacity import wait_exponential_jitter as backoff
-
 from agents.checks import judge
 from agents.limits import Gate, Turn
 from agents.models.base import Answer, Busy, Declined, Model, Request
 from agents.replies import Profile, Refinement, Reply, reply_class
+from agents.retry import heed, retrying
+from graph_ops.budget import tokens
 from prompts.library import Message, Prompt
-from stores.ledger import Call, Ledger, Status
-from stores.ledger import Reply as Stored
-
-ATTEMPTS = 7  # with waits of 1, 2, 4, … s a server may be gone for a minute
-_BACKOFF = backoff(initial=1, max=30, jitter=1)
+from stores.ledger import Ledger
+from stores.rows import Call, Status
+from stores.rows import Reply as Stored
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +69,16 @@ class Tally:
     output_tokens: int = 0
     cost_nanousd: int = 0
     unpriced: int = 0
+    embedding_tokens: int = 0
     on_change: Callable[[], None] = field(default=lambda: None, repr=False)
 
 
 @dataclass(frozen=True)
 class Desk:
-    """What every question of a run shares. `language` None: the model cannot choose its own."""
+    """What every question of a run shares. `language` None: the model cannot choose its own.
+
+    With `suppose` nothing is asked and nothing written: it makes up a reply, for an estimate.
+    """
 
     run: str
     model: Model
@@ -87,6 +88,7 @@ class Desk:
     language: str | None
     repeat: int = 0
     thinking_tokens: int = 0
+    suppose: "Callable[[Question], Asked] | None" = None
     # Questions on their way, by key: who asks the same meanwhile waits for that answer.
     asking: dict[str, "asyncio.Future[Stored | None]"] = field(default_factory=dict, repr=False)
 
@@ -160,6 +162,8 @@ async def ask(desk: Desk, asked: Question, stored: Stored | None) -> Asked:
         desk.tally.cached += 1
         desk.tally.on_change()
         return _judged(desk, asked, Answer(stored.text, stored.finish))
+    if desk.suppose is not None:
+        return desk.suppose(asked)
     desk.asking[asked.key] = asyncio.get_running_loop().create_future()
     result: Asked | None = None
     try:
@@ -177,15 +181,8 @@ def _as_stored(result: Asked | None) -> Stored | None:
 
 
 async def _ask_model(desk: Desk, asked: Question) -> Asked:
-    retrying = AsyncRetrying(
-        retry=retry_if_exception_type(Busy),
-        stop=stop_after_attempt(ATTEMPTS),
-        wait=_wait,
-        sleep=desk.gate.sleep,
-        reraise=True,
-    )
     try:
-        async for attempt in retrying:
+        async for attempt in retrying(desk.gate):
             with attempt:
                 return await _call(desk, asked, attempt.retry_state.attempt_number)
     except (Busy, Declined) as error:
@@ -195,17 +192,42 @@ async def _ask_model(desk: Desk, asked: Question) -> Asked:
 
 
 async def _call(desk: Desk, asked: Question, attempt: int) -> Asked:
-    turn = desk.gate.turn()
+    turn = desk.gate.turn(*_most(desk, asked.request))
+    used: int | None = None
+    cost: int | None = None
     try:
         answer = await desk.model.complete(asked.request, turn)
+        used = (answer.input_tokens or 0) + (answer.output_tokens or 0) or None
+        cost = desk.model.price(answer.input_tokens, answer.output_tokens)
     except (Busy, Declined) as error:
-        desk.tally.retried += isinstance(error, Busy)
-        await _record(desk, asked, attempt, "failed", error.message, None, turn)
+        if isinstance(error, Busy):
+            desk.tally.retried += 1
+            heed(desk.gate, turn, error)
+        if not isinstance(error, Busy) or error.kind != "lost":
+            used = cost = 0
+        await _record(desk, asked, attempt, "failed", error.message, None, turn, 0)
         raise
+    finally:
+        # Nobody knows what a lost or dropped call cost: its reservation is kept.
+        await turn.settle(used, cost)
+    desk.gate.answered()
     result = _judged(desk, asked, answer)
     status: Status = "accepted" if result.reply is not None else "rejected"
-    await _record(desk, asked, attempt, status, result.complaint, answer, turn)
+    await _record(desk, asked, attempt, status, result.complaint, answer, turn, cost)
     return result
+
+
+def _most(desk: Desk, request: Request) -> tuple[int, int]:
+    """The tokens a call is let out with, and the nano-dollars it can cost at the most.
+
+    No tokenizer makes more tokens than there are bytes; a few come with each message.
+    """
+    texts = [text for _, text in request.messages]
+    likely = sum(map(tokens, texts)) + request.max_tokens
+    if desk.gate.purse.cap is None:
+        return likely, 0
+    most_input = sum(len(text.encode("utf-8", "replace")) + 16 for text in texts)
+    return likely, desk.model.price(most_input, request.max_tokens) or 0
 
 
 def _judged(desk: Desk, asked: Question, answer: Answer) -> Asked:
@@ -224,9 +246,9 @@ async def _record(
     reason: str,
     answer: Answer | None,
     turn: Turn,
+    cost: int | None,
 ) -> None:
     billed = answer or Answer("", finish="")
-    cost = desk.model.price(billed.input_tokens, billed.output_tokens) if answer else 0
     await desk.ledger.record(
         Call(
             key=asked.key,
@@ -259,10 +281,3 @@ async def _record(
     tally.cost_nanousd += cost or 0
     tally.unpriced += cost is None
     tally.on_change()
-
-
-def _wait(state: RetryCallState) -> float:
-    """What the server asked for, or a growing random wait, whichever is longer."""
-    error = state.outcome.exception() if state.outcome else None
-    wished = error.wait if isinstance(error, Busy) and error.wait is not None else 0.0
-    return max(min(wished, 120.0), _BACKOFF(state))

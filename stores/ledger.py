@@ -16,129 +16,14 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import astuple, dataclass, fields
-from hashlib import sha256
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from errors import StoreError
+from stores.rows import SCHEMA, Call, Outcome, Past, Reply, insert_calls, insert_outcomes
 
-Status = Literal["accepted", "rejected", "failed"]
 VERSION = 1
 
-_SCHEMA = """
-CREATE TABLE texts (
-    hash TEXT PRIMARY KEY,      -- digest(body)
-    body TEXT NOT NULL
-) WITHOUT ROWID;
-CREATE TABLE calls (
-    id INTEGER PRIMARY KEY,
-    key TEXT NOT NULL,          -- hash of everything that can change the answer
-    run TEXT NOT NULL,
-    stage TEXT NOT NULL,        -- item profiles, user profiles, hop 1, ...
-    node TEXT NOT NULL,
-    hop INTEGER NOT NULL,
-    turn INTEGER NOT NULL,      -- 0 the question, n its n-th repair
-    attempt INTEGER NOT NULL,   -- n-th try of this turn; the tries before it failed
-    prompt TEXT NOT NULL,       -- name@version:digest
-    model TEXT NOT NULL,
-    endpoint TEXT NOT NULL,
-    parameters TEXT NOT NULL,   -- JSON: sampling, schema, repeat
-    messages TEXT NOT NULL,     -- JSON: [[role, text hash], ...]
-    reply TEXT,                 -- text hash; NULL when there was no answer
-    status TEXT NOT NULL CHECK (status IN ('accepted', 'rejected', 'failed')),
-    reason TEXT NOT NULL,       -- why it was rejected or failed
-    finish TEXT NOT NULL,
-    input_tokens INTEGER,
-    output_tokens INTEGER,
-    cost_nanousd INTEGER,       -- NULL: no price is known, which is not the same as free
-    started REAL NOT NULL,      -- unix seconds
-    latency_ms REAL NOT NULL
-);
-CREATE INDEX calls_by_key ON calls (key);
-CREATE INDEX calls_by_node ON calls (node, hop);
-CREATE TABLE outcomes (
-    run TEXT NOT NULL,
-    node TEXT NOT NULL,
-    hop INTEGER NOT NULL,
-    status TEXT NOT NULL,       -- written, unchanged, none, fallback, failed
-    turns INTEGER NOT NULL,     -- replies it took
-    reason TEXT NOT NULL,
-    prompt TEXT NOT NULL,
-    model TEXT NOT NULL,        -- who wrote the text
-    text TEXT NOT NULL,         -- hash of the whole description
-    PRIMARY KEY (run, node, hop)
-) WITHOUT ROWID;
-CREATE TABLE runs (
-    id TEXT PRIMARY KEY,
-    started REAL NOT NULL,
-    settings TEXT NOT NULL,     -- JSON, without secrets
-    ended REAL,
-    summary TEXT                -- JSON
-) WITHOUT ROWID;
-"""
-
-
-def digest(text: str) -> str:
-    """The name of a text in the ledger: 32 hex digits of its SHA-256."""
-    return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One finished call. Messages and reply are whole texts; the ledger keeps each text once."""
-
-    key: str
-    run: str
-    stage: str
-    node: str
-    hop: int
-    turn: int
-    attempt: int
-    prompt: str
-    model: str
-    endpoint: str
-    parameters: str
-    messages: tuple[tuple[str, str], ...]
-    reply: str | None
-    status: Status
-    reason: str
-    finish: str
-    input_tokens: int | None
-    output_tokens: int | None
-    cost_nanousd: int | None
-    started: float
-    latency_ms: float
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """What the ledger knows of a key: the last accepted answer, or else the last rejected one."""
-
-    text: str
-    finish: str
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of a node at a hop, and the description it has now."""
-
-    node: str
-    hop: int
-    status: str
-    turns: int
-    reason: str
-    prompt: str
-    model: str
-    text: str
-
-
-_COLUMNS = [f.name for f in fields(Call)]
-_INSERT_CALL = (
-    f"INSERT INTO calls ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"
-)
-_INSERT_TEXT = "INSERT OR IGNORE INTO texts VALUES (?, ?)"
-_INSERT_OUTCOME = "INSERT OR REPLACE INTO outcomes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _Work = Call | Callable[[sqlite3.Connection], object]
 # Calls that end within so many seconds share a commit; their nodes wait for it, no slot does.
 GATHER_S = 0.004
@@ -186,6 +71,29 @@ class Ledger:
         )
         return {key: Reply(body, finish) for key, body, finish in rows}
 
+    def recent(self, model: str, endpoint: str, most: int = 100) -> list[Past]:
+        """The last answers of a model, `most` of each prompt, whatever became of them."""
+        rows = self._read(
+            "SELECT prompt, messages, body, turn, status, input_tokens, output_tokens, latency_ms"
+            " FROM (SELECT *, row_number() OVER (PARTITION BY prompt ORDER BY id DESC) AS place"
+            " FROM calls WHERE model = ? AND endpoint = ? AND reply IS NOT NULL)"
+            " JOIN texts ON hash = reply WHERE place <= ?",
+            model,
+            endpoint,
+            most,
+        )
+        names = {name for row in rows for _, name in json.loads(row[1])}
+        texts = dict(
+            self._read(
+                "SELECT hash, body FROM texts WHERE hash IN (SELECT value FROM json_each(?))",
+                json.dumps(sorted(names)),
+            )
+        )
+        return [
+            Past(prompt, tuple(texts[n] for _, n in json.loads(messages)), *rest)
+            for prompt, messages, *rest in rows
+        ]
+
     def repeat(self, fresh: bool) -> int:
         """Which asking this run belongs to: the last one, or with `fresh` the next.
 
@@ -200,7 +108,7 @@ class Ledger:
         repeat, was_fresh, ended = last[0]
         return int(repeat) + (fresh and not (was_fresh and ended != "done"))
 
-    def _read(self, sql: str, *values: str) -> list[tuple[Any, ...]]:
+    def _read(self, sql: str, *values: str | int) -> list[tuple[Any, ...]]:
         try:
             return self._reader.execute(sql, values).fetchall()
         except sqlite3.Error as error:
@@ -215,7 +123,7 @@ class Ledger:
 
     async def settle(self, run: str, outcomes: Sequence[Outcome]) -> None:
         """Write down what became of some nodes; all of them or none."""
-        await self._do(lambda db: _insert_outcomes(db, run, outcomes))
+        await self._do(lambda db: insert_outcomes(db, run, outcomes))
 
     async def begin_run(self, run: str, started: float, settings: dict[str, Any]) -> None:
         """Open a run; `settings` must hold no secret."""
@@ -280,7 +188,7 @@ def _connect(path: Path) -> sqlite3.Connection:
 def _create(db: sqlite3.Connection, path: Path) -> None:
     (version,) = db.execute("PRAGMA user_version").fetchone()
     if version == 0:
-        db.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;")
+        db.executescript(f"BEGIN; {SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;")
     elif version != VERSION:
         raise StoreError(
             f"{path} was written by another Hopscribe (ledger version {version}, not {VERSION}).",
@@ -291,7 +199,7 @@ def _create(db: sqlite3.Connection, path: Path) -> None:
 def _commit(db: sqlite3.Connection, works: Sequence[_Work]) -> None:
     db.execute("BEGIN IMMEDIATE")
     try:
-        _insert_calls(db, [work for work in works if isinstance(work, Call)])
+        insert_calls(db, [work for work in works if isinstance(work, Call)])
         for work in works:
             if not isinstance(work, Call):
                 work(db)
@@ -299,35 +207,6 @@ def _commit(db: sqlite3.Connection, works: Sequence[_Work]) -> None:
     finally:
         if db.in_transaction:
             db.execute("ROLLBACK")
-
-
-def _insert_calls(db: sqlite3.Connection, calls: Sequence[Call]) -> None:
-    texts: dict[str, str] = {}
-
-    def keep(text: str) -> str:
-        name = digest(text)
-        texts[name] = _encodable(text)
-        return name
-
-    rows = []
-    for call in calls:
-        messages = json.dumps([(role, keep(text)) for role, text in call.messages])
-        reply = None if call.reply is None else keep(call.reply)
-        row = {"messages": messages, "reply": reply}
-        rows.append([row.get(name, getattr(call, name)) for name in _COLUMNS])
-    db.executemany(_INSERT_TEXT, texts.items())
-    db.executemany(_INSERT_CALL, rows)
-
-
-def _encodable(text: str) -> str:
-    """The text with half characters replaced: a model may stop in the middle of an emoji."""
-    return text.encode("utf-8", "replace").decode()
-
-
-def _insert_outcomes(db: sqlite3.Connection, run: str, outcomes: Sequence[Outcome]) -> None:
-    rows = [(run, *astuple(outcome)[:-1], digest(outcome.text)) for outcome in outcomes]
-    db.executemany(_INSERT_TEXT, {digest(o.text): _encodable(o.text) for o in outcomes}.items())
-    db.executemany(_INSERT_OUTCOME, rows)
 
 
 def _tell(batch: Sequence[_Waiting], error: Exception | None) -> None:

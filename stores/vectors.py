@@ -7,7 +7,8 @@ of its windows' embeddings, weighted by their tokens, scaled to length 1 (our ow
 
 import re
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +16,12 @@ from numpy.typing import NDArray
 
 from errors import StoreError
 from stores.embedders import Embedder
-from stores.ledger import digest
+from stores.rows import digest
 
 PARAGRAPH = "\n\n"
 BATCH = 256
+Vector = NDArray[np.float32]
+Pay = Callable[[Sequence[str], Callable[[], None]], None]
 
 
 def windows(text: str, limit: int, count: Callable[[str], int]) -> list[str]:
@@ -77,28 +80,40 @@ class Vectors:
     def __exit__(self, *_: object) -> None:
         self._db.close()
 
-    def embed(
-        self, texts: Sequence[str], on_done: Callable[[int], None] = lambda pieces: None
-    ) -> NDArray[np.float32]:
-        """Unit vectors for `texts`, shape (texts, dim). `on_done` hears of newly embedded texts."""
+    def embed(self, texts: Sequence[str], pay: Pay = lambda pieces, embed: embed()) -> Vector:
+        """Unit vectors for `texts`, shape (texts, dim).
+
+        `pay` is handed each batch of new pieces and what embeds and keeps them; it may refuse.
+        """
         cut = [windows(t, self.embedder.window, self.embedder.count) for t in texts]
-        try:
-            known = self._known({piece for pieces in cut for piece in pieces})
-        except sqlite3.Error as error:
-            raise self._unusable(error) from error
-        missing = sorted({p for ps in cut for p in ps} - set(known), key=lambda p: (len(p), p))
+        missing = self._missing(cut)
         for start in range(0, len(missing), BATCH):
             batch = missing[start : start + BATCH]
-            counted = [self.embedder.count(piece) for piece in batch]
-            vectors = self.embedder.embed(batch)
-            self._keep(batch, counted, vectors)
-            known.update(zip(batch, zip(counted, vectors, strict=True), strict=True))
-            on_done(len(batch))
+            pay(batch, partial(self._embed, batch))
+        known = self._known({piece for pieces in cut for piece in pieces})
         return np.stack([_mean([known[piece] for piece in pieces]) for pieces in cut])
 
-    def _known(self, pieces: set[str]) -> dict[str, tuple[int, NDArray[np.float32]]]:
+    def missing(self, texts: Iterable[str]) -> list[str]:
+        """The pieces of these texts that were never embedded, each once."""
+        return self._missing([windows(t, self.embedder.window, self.embedder.count) for t in texts])
+
+    def _missing(self, cut: list[list[str]]) -> list[str]:
+        pieces = {piece for some in cut for piece in some}
+        return sorted(pieces - set(self._known(pieces)), key=lambda piece: (len(piece), piece))
+
+    def _embed(self, batch: list[str]) -> None:
+        counted = [self.embedder.count(piece) for piece in batch]
+        self._keep(batch, counted, self.embedder.embed(batch))
+
+    def _known(self, pieces: set[str]) -> dict[str, tuple[int, Vector]]:
+        try:
+            return self._found(pieces)
+        except sqlite3.Error as error:
+            raise self._unusable(error) from error
+
+    def _found(self, pieces: set[str]) -> dict[str, tuple[int, Vector]]:
         by_hash = {digest(piece): piece for piece in pieces}
-        found: dict[str, tuple[int, NDArray[np.float32]]] = {}
+        found: dict[str, tuple[int, Vector]] = {}
         hashes = list(by_hash)
         for start in range(0, len(hashes), 500):
             some = hashes[start : start + 500]
@@ -111,7 +126,7 @@ class Vectors:
                 found[by_hash[name]] = (tokens, np.frombuffer(blob, dtype="<f4"))
         return found
 
-    def _keep(self, pieces: list[str], tokens: list[int], vectors: NDArray[np.float32]) -> None:
+    def _keep(self, pieces: list[str], tokens: list[int], vectors: Vector) -> None:
         rows = [
             (self.embedder.name, digest(piece), count, vector.astype("<f4").tobytes())
             for piece, count, vector in zip(pieces, tokens, vectors, strict=True)
@@ -129,7 +144,7 @@ class Vectors:
         )
 
 
-def _mean(pieces: list[tuple[int, NDArray[np.float32]]]) -> NDArray[np.float32]:
+def _mean(pieces: list[tuple[int, Vector]]) -> Vector:
     weights = np.array([max(1, tokens) for tokens, _ in pieces], dtype=np.float32)
     mean = weights @ np.stack([vector for _, vector in pieces])
     return np.asarray(mean / max(float(np.linalg.norm(mean)), 1e-12), dtype=np.float32)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from agents import ask as asking
+from agents import retry
 from agents.ask import Asked, Desk, Tally, ask, question, repair
 from agents.limits import Gate, Turn
 from agents.models.base import Answer, Busy, Declined, Request
@@ -50,7 +50,7 @@ class Script:
 
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(asking, "_BACKOFF", lambda state: 0.0)
+    monkeypatch.setattr(retry, "_BACKOFF", lambda state: 0.0)
 
 
 @pytest.fixture
@@ -165,10 +165,10 @@ def test_a_busy_server_is_asked_again_and_each_attempt_has_its_row(ledger):
 
 
 def test_a_server_that_stays_busy_fails_the_node_after_the_last_attempt(ledger):
-    d = desk(Script(*[Busy("gone")] * asking.ATTEMPTS), ledger)
+    d = desk(Script(*[Busy("gone")] * retry.ATTEMPTS), ledger)
     result = run(d, about(d))
     assert result.end == "failed" and result.reply is None
-    assert len(d.model.asked) == asking.ATTEMPTS
+    assert len(d.model.asked) == retry.ATTEMPTS
     assert ledger.find([result.question.key]) == {}
 
 
@@ -195,7 +195,7 @@ def test_after_a_stop_no_call_begins(ledger):
 
 
 def test_a_stop_ends_the_wait_before_the_next_attempt(ledger, monkeypatch):
-    monkeypatch.setattr(asking, "_BACKOFF", lambda state: 3600.0)
+    monkeypatch.setattr(retry, "_BACKOFF", lambda state: 3600.0)
     d = desk(Script(Busy("gone")), ledger)
 
     async def stop_soon() -> None:

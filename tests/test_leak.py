@@ -8,7 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from agents.models.openai import OpenAIModel
-from agents.run import Options, Watch, refine
+from agents.run import Watch, refine
+from agents.setup import Options
 from stores.connection import Connection
 from stores.datasets import Dataset, Interaction, load_training, read_split
 from stores.embedders import OpenAIEmbedder

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from errors import StoreError
-from stores.ledger import Call, Ledger, Outcome
+from stores.ledger import Ledger
+from stores.rows import Call, Outcome
 
 CALL = Call(
     key="k1",

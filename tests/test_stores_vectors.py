@@ -125,11 +125,21 @@ def test_two_embedders_do_not_read_each_others_vectors(tmp_path):
         assert embedder.asked == ["abc"]
 
 
-def test_what_is_new_is_told_and_what_is_known_is_not(vectors):
+def test_only_what_is_new_is_paid_for_and_it_can_be_refused(vectors, letters):
     heard = []
-    vectors.embed(["a", "b", "a"], heard.append)
-    vectors.embed(["a", "b", "c"], heard.append)
-    assert heard == [2, 1]
+
+    def pay(pieces, embed):
+        heard.append(pieces)
+        if "c" not in pieces:
+            embed()
+            return
+        raise StoreError("Too dear.")
+
+    vectors.embed(["a", "b", "a"], pay)
+    with pytest.raises(StoreError):
+        vectors.embed(["a", "b", "c"], pay)
+    assert heard == [["a", "b"], ["c"]] and "c" not in letters.asked
+    assert vectors.missing(["a", "c", "c"]) == ["c"]
 
 
 def test_more_texts_than_fit_into_one_batch_or_one_query(vectors, letters):

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from agents.limits import Turn
 from errors import HopscribeError
@@ -34,14 +34,20 @@ class Answer:
 
 
 class Busy(HopscribeError):
-    """Try again later: a rate limit, a server error, a lost connection, a time-out.
+    """Try again later. `wait` is what the server asked for, in seconds.
 
-    `wait` is what the server asked for, in seconds.
+    `limited` is a refusal because of a rate, `overloaded` of a server with too much to do; of a
+    `lost` call nobody knows whether it was billed; a `fault` is any other failure on the way.
     """
 
-    def __init__(self, message: str, wait: float | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        wait: float | None = None,
+        kind: Literal["limited", "overloaded", "lost", "fault"] = "fault",
+    ) -> None:
         super().__init__(message)
-        self.wait = wait
+        self.wait, self.kind = wait, kind
 
 
 class Declined(HopscribeError):

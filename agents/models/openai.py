@@ -4,8 +4,11 @@ Retries are not made here (`max_retries=0`): `agents.ask` sees each failed call 
 """
 
 import asyncio
+import socket
+import time
 from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
+from email.utils import parsedate_to_datetime
 from types import MappingProxyType
 from typing import Any
 
@@ -27,6 +30,8 @@ OFFICIAL = "https://api.openai.com/v1"
 # What a server may not know, best first: a schema, any JSON, plain text. The prompt says the form
 # too, and the check on our side is the judge.
 FORMATS = ("json_schema", "json_object", "text")
+# Client errors that mean "not now".
+AGAIN = (408, 409, 425)
 # Requests in the making: enough to keep every slot busy, few enough for the event loop to breathe.
 PREPARING = 4
 
@@ -85,9 +90,16 @@ class _GatedClient(openai.DefaultAioHttpClient):
         departure = _DEPARTURE.get()
         departure.leave()
         async with departure.turn:
-            response = await super().send(request, **options)
-            await response.aread()
-            return response
+            try:
+                # The client's own time-out is for each piece of an answer: a server that sends one
+                # now and then would hold the call for ever.
+                async with asyncio.timeout(self.timeout.read):
+                    response = await super().send(request, **options)
+                    await response.aread()
+            except TimeoutError as error:
+                raise httpx2.ReadTimeout("too slow", request=request) from error
+        departure.turn.heard(response.headers)
+        return response
 
 
 class OpenAIModel:
@@ -187,10 +199,12 @@ def _dislikes_format(error: openai.OpenAIError) -> bool:
 def _translated(error: openai.OpenAIError, name: str, endpoint: str) -> Exception:
     """Our word for the client's error. Messages never repeat headers or keys."""
     match error:
-        case openai.APITimeoutError() if not _unreachable(error):
-            return Busy(f"{name} did not answer in time.")
-        case openai.APIConnectionError():
+        case openai.APIConnectionError() if _never_sent(error):
             return Busy(f"{name}: no connection to {endpoint}.")
+        case openai.APITimeoutError():
+            return Busy(f"{name} did not answer in time.", kind="lost")
+        case openai.APIConnectionError():
+            return Busy(f"{name}: the connection to {endpoint} was cut.", kind="lost")
         case openai.APIStatusError(status_code=401 | 403):
             return ModelError(
                 f"{endpoint} refuses the key (HTTP {error.status_code}).",
@@ -204,19 +218,26 @@ def _translated(error: openai.OpenAIError, name: str, endpoint: str) -> Exceptio
             )
         case openai.APIStatusError(status_code=429) if "insufficient_quota" in str(error.body):
             return ModelError(f"{endpoint}: the account has no credit left.")
-        case openai.APIStatusError(status_code=408 | 409 | 425 | 429):
-            return Busy(f"HTTP {error.status_code} from {endpoint}.", _retry_after(error))
-        case openai.APIStatusError() if error.status_code >= 500:
-            return Busy(f"HTTP {error.status_code} from {endpoint}.", _retry_after(error))
+        case openai.APIStatusError(status_code=429):
+            return Busy(f"HTTP 429 from {endpoint}.", _retry_after(error), "limited")
+        case openai.APIStatusError(status_code=503 | 529):
+            return Busy(
+                f"HTTP {error.status_code} from {endpoint}.", _retry_after(error), "overloaded"
+            )
+        case openai.APIStatusError(status_code=status) if status >= 500 or status in AGAIN:
+            return Busy(f"HTTP {status} from {endpoint}.", _retry_after(error))
         case openai.APIStatusError():
             return Declined(f"HTTP {error.status_code} from {endpoint}: {_said(error)}")
         case _:
             return Declined(f"{name}: {type(error).__name__}.")
 
 
-def _unreachable(error: BaseException) -> bool:
-    """Whether the connection failed: the aiohttp transport calls a refused one a time-out."""
-    return any(isinstance(e, OSError) and not isinstance(e, TimeoutError) for e in _causes(error))
+def _never_sent(error: BaseException) -> bool:
+    """Whether there was no connection at all: the aiohttp transport calls a refused one a time-out.
+
+    What was never sent was never billed.
+    """
+    return any(isinstance(e, ConnectionRefusedError | socket.gaierror) for e in _causes(error))
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
@@ -226,8 +247,15 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _retry_after(error: openai.APIStatusError) -> float | None:
+    """Seconds, from `retry-after-ms` or from `retry-after`, which may be a date."""
+    headers = error.response.headers
+    asked = headers.get("retry-after", "")
     try:
-        return max(0.0, float(error.response.headers.get("retry-after", "")))
+        if "retry-after-ms" in headers:
+            return max(0.0, float(headers["retry-after-ms"]) / 1000)
+        if asked.endswith("GMT"):
+            return max(0.0, parsedate_to_datetime(asked).timestamp() - time.time())
+        return max(0.0, float(asked))
     except ValueError:
         return None
 

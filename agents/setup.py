@@ -1,0 +1,106 @@
+"""What a run and an estimate of one have in common: options, the desk, the job, the machine."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import networkx as nx
+
+from agents.ask import Desk, Tally
+from agents.checks import prepare
+from agents.job import Job, Mode
+from agents.limits import Gate
+from agents.models.base import Model
+from agents.pace import Pace
+from agents.pipeline import Run, build
+from agents.purse import Purse
+from graph_ops.graph import build as build_graph
+from graph_ops.graph import nodes_of
+from graph_ops.neighbourhood import Sampling, ball, chance
+from prompts.library import domain, load, names
+from stores.datasets import Dataset
+from stores.ledger import Ledger
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a run is told. `limit` None describes every node; `fresh` asks everything anew.
+
+    `max_cost` is the most it may spend, in nano-dollars.
+    """
+
+    hops: int
+    limit: int | None = None
+    fresh: bool = False
+    seed: int = 0
+    neighbours: int = 6
+    sampling: str = "uniform"
+    mode: Mode = "append"
+    domain: str = "generic"
+    language: str = "English"
+    evidence_tokens: int = 1800
+    concurrency: int = 16
+    thinking_tokens: int = 0
+    requests_per_minute: float | None = None
+    tokens_per_minute: float | None = None
+    max_cost: int | None = None
+
+
+def make_desk(run: str, model: Model, ledger: Ledger, options: Options) -> Desk:
+    """The desk of a run, with its limits."""
+    language = options.language if model.writes_any_language else None
+    prepare(language)
+    return Desk(
+        run=run,
+        model=model,
+        ledger=ledger,
+        gate=Gate(
+            options.concurrency,
+            pace=Pace(options.requests_per_minute, options.tokens_per_minute),
+            purse=Purse(options.max_cost),
+        ),
+        tally=Tally(),
+        language=language,
+        repeat=ledger.repeat(options.fresh),
+        thinking_tokens=options.thinking_tokens,
+    )
+
+
+def make_job(data: Dataset, options: Options, desk: Desk) -> Job:
+    """The graph and the nodes to describe. Every prompt is read once: a broken one is told now."""
+    for name in names():
+        load(name)
+    graph = build_graph(data.users, data.items, data.training)
+    sampling = Sampling(options.neighbours, options.sampling, options.seed)
+    targets = pick(graph, options.limit, options.seed)
+    return Job(
+        graph=graph,
+        targets=targets,
+        needed=ball(graph, targets, options.hops, sampling),
+        sampling=sampling,
+        domain=domain(options.domain),
+        language=options.language,
+        mode=options.mode,
+        evidence_tokens=options.evidence_tokens,
+        desk=desk,
+        limited=options.limit is not None,
+    )
+
+
+async def carry_out(run: Run) -> dict[str, Any]:
+    """Let the outer machine run to its end; its last state."""
+    # A LangSmith variable left in the environment must not send prompts anywhere.
+    from langsmith import tracing_context
+
+    with tracing_context(enabled=False):
+        return dict(await build().ainvoke({"hop": 0}, context=run))
+
+
+def pick(graph: nx.Graph, limit: int | None, seed: int) -> frozenset[str]:
+    """Every node, or `limit` users and `limit` items drawn by hashing."""
+    if limit is None:
+        return frozenset(graph)
+    drawn: set[str] = set()
+    for kind in ("user", "item"):
+        nodes = nodes_of(graph, "user" if kind == "user" else "item")
+        drawn |= set(sorted(nodes, key=lambda n: (chance(seed, "limit", n), n))[:limit])
+    return frozenset(drawn)

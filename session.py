@@ -1,0 +1,121 @@
+"""What the verbs that ask a model share: settings, data, workspace, model and embedder, opened."""
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from agents.estimate import estimate as run_estimate
+from agents.models import open_model
+from agents.models.base import Model
+from agents.run import refine
+from agents.setup import Options
+from errors import Interrupted, UsageError
+from settings import Settings, connection, load
+from stores.datasets import Dataset, load_training
+from stores.embedders import Embedder, open_embedder
+from stores.workspace import claim, occupied
+from terminal import as_dict, complain, estimate_as_dict, show, show_estimate, watching
+
+
+@dataclass(frozen=True)
+class Session:
+    """A workspace held by this process, its data, and how to open what the settings name."""
+
+    workspace: Path
+    data: Dataset
+    options: Options
+    model: Callable[[], Model]
+    embedder: Callable[[], Embedder]
+
+
+@contextmanager
+def open_session(
+    data: Path, workspace: Path | None, flags: dict[str, Any], told: dict[str, Any], asks: bool
+) -> Iterator[Session]:
+    """Settle the settings, hold the workspace and load the training data.
+
+    `told` are options that are no settings: hops, limit, fresh, max_cost (dollars). A session that
+    asks nothing needs no keys.
+    """
+    settings = load(flags, Path.cwd())
+    if not data.is_dir():
+        raise UsageError(f"--data: {data} is not a folder.", hint="See: python cli.py data import")
+    folder = workspace or Path("workspace") / data.resolve().name
+    with occupied(folder):
+        loaded = load_training(data, folder / "split", settings.seed, partial(claim, folder))
+        yield Session(
+            folder,
+            loaded,
+            _options(settings, loaded, told),
+            lambda: open_model(connection(settings.reach(settings.model), asks)),
+            lambda: open_embedder(connection(settings.reach(settings.embedder), asks)),
+        )
+
+
+async def run(session: Session, as_json: bool) -> int:
+    """The main job, shown as it goes; the exit code."""
+    model = session.model()
+    try:
+        with watching(model.name) as watch:
+            summary = await refine(
+                session.data, session.workspace, model, session.embedder(), session.options, watch
+            )
+    finally:
+        await model.close()
+    show(summary, session.workspace, session.options.hops)
+    if as_json:
+        _print(as_dict(summary, session.workspace, session.options.hops))
+    if summary.stopped is None:
+        return 3 if summary.tally.failed else 0
+    complain(summary.stopped)
+    if isinstance(summary.stopped, Interrupted) and summary.stopped.twice:
+        # A thread may still be waiting for an embedder; who asks twice wants out now.
+        os._exit(summary.stopped.exit_code)
+    return summary.stopped.exit_code
+
+
+async def estimate(session: Session, as_json: bool) -> int:
+    """What the main job would ask and cost; nothing is sent."""
+    model, embedder = session.model(), session.embedder()
+    try:
+        with watching(model.name) as watch:
+            found = await run_estimate(
+                session.data, session.workspace, model, embedder, session.options, watch.on_stage
+            )
+    finally:
+        await model.close()
+    show_estimate(found, model.name, embedder.name)
+    if as_json:
+        _print(estimate_as_dict(found, session.workspace))
+    return 0
+
+
+def _options(settings: Settings, data: Dataset, told: dict[str, Any]) -> Options:
+    reach = settings.reach(settings.model)
+    dollars = told["max_cost"]
+    return Options(
+        hops=told["hops"],
+        limit=told["limit"],
+        fresh=told["fresh"],
+        max_cost=None if dollars is None else round(dollars * 1e9),
+        seed=settings.seed,
+        neighbours=settings.neighbours,
+        sampling=settings.sampling,
+        mode=settings.mode,
+        domain=settings.domain or data.domain or "generic",
+        language=settings.language or data.language or "English",
+        evidence_tokens=settings.evidence_tokens,
+        thinking_tokens=settings.thinking_tokens,
+        concurrency=reach.concurrency,
+        requests_per_minute=reach.requests_per_minute,
+        tokens_per_minute=reach.tokens_per_minute,
+    )
+
+
+def _print(values: dict[str, Any]) -> None:
+    print(json.dumps(values, ensure_ascii=False), flush=True)

@@ -1,0 +1,169 @@
+"""The ledger's tables, and what goes in and comes out of them as values."""
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass, fields
+from hashlib import sha256
+from typing import Literal
+
+Status = Literal["accepted", "rejected", "failed"]
+
+SCHEMA = """
+CREATE TABLE texts (
+    hash TEXT PRIMARY KEY,      -- digest(body)
+    body TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE calls (
+    id INTEGER PRIMARY KEY,
+    key TEXT NOT NULL,          -- hash of everything that can change the answer
+    run TEXT NOT NULL,
+    stage TEXT NOT NULL,        -- item profiles, user profiles, hop 1, ...
+    node TEXT NOT NULL,
+    hop INTEGER NOT NULL,
+    turn INTEGER NOT NULL,      -- 0 the question, n its n-th repair
+    attempt INTEGER NOT NULL,   -- n-th try of this turn; the tries before it failed
+    prompt TEXT NOT NULL,       -- name@version:digest
+    model TEXT NOT NULL,
+    endpoint TEXT NOT NULL,
+    parameters TEXT NOT NULL,   -- JSON: sampling, schema, repeat
+    messages TEXT NOT NULL,     -- JSON: [[role, text hash], ...]
+    reply TEXT,                 -- text hash; NULL when there was no answer
+    status TEXT NOT NULL CHECK (status IN ('accepted', 'rejected', 'failed')),
+    reason TEXT NOT NULL,       -- why it was rejected or failed
+    finish TEXT NOT NULL,
+    input_tokens INTEGER,
+    output_tokens INTEGER,
+    cost_nanousd INTEGER,       -- NULL: no price is known, which is not the same as free
+    started REAL NOT NULL,      -- unix seconds
+    latency_ms REAL NOT NULL
+);
+CREATE INDEX calls_by_key ON calls (key);
+CREATE INDEX calls_by_node ON calls (node, hop);
+CREATE TABLE outcomes (
+    run TEXT NOT NULL,
+    node TEXT NOT NULL,
+    hop INTEGER NOT NULL,
+    status TEXT NOT NULL,       -- written, unchanged, none, fallback, failed
+    turns INTEGER NOT NULL,     -- replies it took
+    reason TEXT NOT NULL,
+    prompt TEXT NOT NULL,
+    model TEXT NOT NULL,        -- who wrote the text
+    text TEXT NOT NULL,         -- hash of the whole description
+    PRIMARY KEY (run, node, hop)
+) WITHOUT ROWID;
+CREATE TABLE runs (
+    id TEXT PRIMARY KEY,
+    started REAL NOT NULL,
+    settings TEXT NOT NULL,     -- JSON, without secrets
+    ended REAL,
+    summary TEXT                -- JSON
+) WITHOUT ROWID;
+"""
+
+
+def digest(text: str) -> str:
+    """The name of a text in the ledger: 32 hex digits of its SHA-256."""
+    return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One finished call. Messages and reply are whole texts; the ledger keeps each text once."""
+
+    key: str
+    run: str
+    stage: str
+    node: str
+    hop: int
+    turn: int
+    attempt: int
+    prompt: str
+    model: str
+    endpoint: str
+    parameters: str
+    messages: tuple[tuple[str, str], ...]
+    reply: str | None
+    status: Status
+    reason: str
+    finish: str
+    input_tokens: int | None
+    output_tokens: int | None
+    cost_nanousd: int | None
+    started: float
+    latency_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What the ledger knows of a key: the last accepted answer, or else the last rejected one."""
+
+    text: str
+    finish: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a node at a hop, and the description it has now."""
+
+    node: str
+    hop: int
+    status: str
+    turns: int
+    reason: str
+    prompt: str
+    model: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """An answer of an earlier call, with what it was asked: what estimates learn from."""
+
+    prompt: str
+    messages: tuple[str, ...]
+    reply: str
+    turn: int
+    status: str
+    input_tokens: int | None
+    output_tokens: int | None
+    latency_ms: float
+
+
+_COLUMNS = [f.name for f in fields(Call)]
+_INSERT_CALL = (
+    f"INSERT INTO calls ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"
+)
+_INSERT_TEXT = "INSERT OR IGNORE INTO texts VALUES (?, ?)"
+_INSERT_OUTCOME = "INSERT OR REPLACE INTO outcomes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+
+
+def insert_calls(db: sqlite3.Connection, calls: Sequence[Call]) -> None:
+    """Insert calls and the texts they name."""
+    texts: dict[str, str] = {}
+
+    def keep(text: str) -> str:
+        name = digest(text)
+        texts[name] = _encodable(text)
+        return name
+
+    rows = []
+    for call in calls:
+        messages = json.dumps([(role, keep(text)) for role, text in call.messages])
+        reply = None if call.reply is None else keep(call.reply)
+        row = {"messages": messages, "reply": reply}
+        rows.append([row.get(name, getattr(call, name)) for name in _COLUMNS])
+    db.executemany(_INSERT_TEXT, texts.items())
+    db.executemany(_INSERT_CALL, rows)
+
+
+def _encodable(text: str) -> str:
+    """The text with half characters replaced: a model may stop in the middle of an emoji."""
+    return text.encode("utf-8", "replace").decode()
+
+
+def insert_outcomes(db: sqlite3.Connection, run: str, outcomes: Sequence[Outcome]) -> None:
+    """Insert what became of nodes in a run."""
+    rows = [(run, *astuple(outcome)[:-1], digest(outcome.text)) for outcome in outcomes]
+    db.executemany(_INSERT_TEXT, {digest(o.text): _encodable(o.text) for o in outcomes}.items())
+    db.executemany(_INSERT_OUTCOME, rows)
