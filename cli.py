@@ -26,7 +26,9 @@ app = typer.Typer(
 data_app = typer.Typer(
     help="Bring data into our layout, look at it, split it.", no_args_is_help=True
 )
+models_app = typer.Typer(help="See which models there are; prove one fit.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
+app.add_typer(models_app, name="models")
 
 Data = Annotated[Path, typer.Option("--data", help="Data folder; the bundled sample by default.")]
 Workspace = Annotated[
@@ -180,6 +182,42 @@ def data_split(
     from stores.splits import write_split
 
     _print(dict(write_split(data, scheme=scheme, seed=seed, force=force)), as_json)
+
+
+@models_app.command("list")
+def models_list(as_json: AsJson = False) -> None:
+    """The model and the embedder in use, and those named in settings.yaml."""
+    from roster import listed
+    from settings import load
+
+    rows = listed(load({}, Path.cwd()))
+    for row in [] if as_json else rows:
+        _say("  ".join(f"{key}={value}" for key, value in row.items() if value is not None))
+    if as_json:
+        _print({"models": rows}, as_json)
+
+
+@models_app.command("check")
+def models_check(
+    name: Annotated[str, typer.Argument(help="offline, openai:NAME[@URL], … or a name of yours.")],
+    data: Data = SAMPLE,
+    embedder: Annotated[bool, typer.Option("--embedder", help="It is an embedder.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Prove a model fit for this data: reachable, key, context, form of the reply, concurrency."""
+    from roster import check
+    from settings import load
+
+    findings = check(load({}, Path.cwd()), name, data, embedder)
+    problems = [one for one in findings if one.good is False]
+    for one in findings:
+        mark = {True: "ok", False: "NO", None: "? "}[one.good]
+        _say(f"{mark}  {one.what}: {one.words}" + (f"\n      {one.hint}" if one.hint else ""))
+    if as_json:
+        told = [f"{one.what}: {one.words} {one.hint}".strip() for one in problems]
+        _print({"name": name, "ok": not problems, "problems": told}, as_json)
+    if problems:
+        raise typer.Exit(2)
 
 
 def _refine(

@@ -18,7 +18,7 @@ from errors import Interrupted, UsageError
 from settings import Settings, connection, load
 from stores.datasets import Dataset, load_training
 from stores.embedders import Embedder, open_embedder
-from stores.workspace import claim, occupied
+from stores.workspace import claim, occupied, recall, remember
 from terminal import as_dict, complain, estimate_as_dict, show, show_estimate, watching
 
 
@@ -43,15 +43,14 @@ def open_session(
     asks nothing needs no keys.
     """
     settings = load(flags, Path.cwd())
-    if not data.is_dir():
-        raise UsageError(f"--data: {data} is not a folder.", hint="See: python cli.py data import")
+    must_be_folder(data)
     folder = workspace or Path("workspace") / data.resolve().name
     with occupied(folder):
         loaded = load_training(data, folder / "split", settings.seed, partial(claim, folder))
         yield Session(
             folder,
             loaded,
-            _options(settings, loaded, told),
+            options_of(settings, loaded, told),
             lambda: open_model(connection(settings.reach(settings.model), asks)),
             lambda: open_embedder(connection(settings.reach(settings.embedder), asks)),
         )
@@ -59,17 +58,21 @@ def open_session(
 
 async def run(session: Session, as_json: bool) -> int:
     """The main job, shown as it goes; the exit code."""
-    model = session.model()
+    model, workspace = session.model(), session.workspace
+    server = f"{model.name}@{model.endpoint}"
+    model.learnt = recall(workspace, server) or model.learnt
     try:
         with watching(model.name) as watch:
             summary = await refine(
-                session.data, session.workspace, model, session.embedder(), session.options, watch
+                session.data, workspace, model, session.embedder(), session.options, watch
             )
     finally:
         await model.close()
-    show(summary, session.workspace, session.options.hops)
+    if summary.tally.calls > summary.tally.retried:
+        remember(workspace, server, model.learnt)
+    show(summary, workspace, session.options.hops)
     if as_json:
-        _print(as_dict(summary, session.workspace, session.options.hops))
+        _print(as_dict(summary, workspace, session.options.hops))
     if summary.stopped is None:
         return 3 if summary.tally.failed else 0
     complain(summary.stopped)
@@ -95,9 +98,16 @@ async def estimate(session: Session, as_json: bool) -> int:
     return 0
 
 
-def _options(settings: Settings, data: Dataset, told: dict[str, Any]) -> Options:
+def must_be_folder(data: Path) -> None:
+    """Raises UsageError where there is no data folder."""
+    if not data.is_dir():
+        raise UsageError(f"--data: {data} is not a folder.", hint="See: python cli.py data import")
+
+
+def options_of(settings: Settings, data: Dataset, told: dict[str, Any]) -> Options:
+    """The options of a run: what was told (hops, limit, fresh, max_cost) over the settings."""
     reach = settings.reach(settings.model)
-    dollars = told["max_cost"]
+    dollars = told.get("max_cost")
     return Options(
         hops=told["hops"],
         limit=told["limit"],

@@ -57,10 +57,14 @@ class Estimate:
 
 
 class Supposing:
-    """Takes the place of the model: counts each question and supposes a reply."""
+    """Takes the place of the model: counts each question and supposes a reply.
 
-    def __init__(self, experience: Experience) -> None:
-        self._experience = experience
+    With `full` replies are supposed to be as long as they may be, not as they are likely to be.
+    """
+
+    def __init__(self, experience: Experience, full: bool = False) -> None:
+        self._experience, self._full = experience, full
+        self.longest: Question | None = None
         self.stages: dict[str, StageEstimate] = {}
         self._seen: set[str] = set()
 
@@ -73,8 +77,11 @@ class Supposing:
         if asked.key not in self._seen:
             self._seen.add(asked.key)
             self._count(asked, habit.output)
+            if self.longest is None or _size(asked) > _size(self.longest):
+                self.longest = asked
         # Never the same text twice, or nodes that only seem to be equal would share an answer.
-        text = " ".join([asked.key[:12], *["filler"] * max(3, habit.words - 1)])
+        words = asked.request.max_words if self._full else max(4, habit.words)
+        text = " ".join([asked.key[:12], *["filler"] * (words - 1)])
         form = reply_class(header.reply)
         first, second = form.model_fields
         return Asked(asked, form.model_validate({first: text, second: ""}))
@@ -155,6 +162,10 @@ def _seconds(supposing: Supposing, experience: Experience, options: Options) -> 
             60 * taken / options.tokens_per_minute if options.tokens_per_minute else 0.0,
         )
     return total
+
+
+def _size(asked: Question) -> int:
+    return sum(len(text) for _, text in asked.request.messages) + 4 * asked.request.max_tokens
 
 
 def _spread(cost: int | None) -> tuple[int, int, int] | None:

@@ -4,6 +4,7 @@ workspace.json   whose data this is
 ledger.sqlite    every call (stores.ledger)
 vectors.sqlite   embeddings by text (stores.vectors)
 chroma/          descriptions and embeddings per hop (stores.descriptions)
+servers.json     what servers turned out to understand
 split/           the split, where the data has none of its own (stores.splits)
 runs/            a folder a run
 """
@@ -66,3 +67,25 @@ def claim(folder: Path, data: str, digest: str) -> None:
             f"The workspace {folder} belongs to other data: {owner['data']} as it was then.",
             hint="Give this data another --workspace.",
         )
+
+
+def recall(folder: Path, server: str) -> str:
+    """What an earlier run learnt about a server, or nothing."""
+    return _servers(folder).get(server, "")
+
+
+def remember(folder: Path, server: str, learnt: str) -> None:
+    """Write down what a run learnt about a server, for the next one."""
+    known = _servers(folder)
+    if learnt and known.get(server) != learnt:
+        fresh = folder / "servers.new"
+        fresh.write_text(json.dumps({**known, server: learnt}, indent=2) + "\n", "utf-8")
+        fresh.replace(folder / "servers.json")
+
+
+def _servers(folder: Path) -> dict[str, str]:
+    try:
+        known = json.loads((folder / "servers.json").read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}  # it is found out again
+    return {str(k): str(v) for k, v in known.items()} if isinstance(known, dict) else {}

@@ -24,9 +24,10 @@ ALLOWED = {
     "viewer": {"errors", "graph_ops", "prompts", "stores"},
     "terminal": {"errors", "agents"},
     "session": {"errors", "settings", "terminal", "agents", "stores"},
+    "roster": {"errors", "settings", "session", "agents", "stores"},
     "cli": {
-        *("errors", "settings", "session", "terminal", "agents", "graph_ops", "prompts"),
-        *("stores", "training", "viewer"),
+        *("errors", "settings", "session", "roster", "terminal", "agents", "graph_ops"),
+        *("prompts", "stores", "training", "viewer"),
     },
 }
 # Not part of the product: they may import whatever they show, measure or test.

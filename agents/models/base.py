@@ -55,12 +55,17 @@ class Declined(HopscribeError):
 
 
 class Model(Protocol):
-    """A model. `name`, `endpoint` and `parameters` are part of every cache key."""
+    """A model. `name`, `endpoint` and `parameters` are part of every cache key.
+
+    `learnt` is what it found out about its far side. Given back to it another day, it need not find
+    it out again.
+    """
 
     name: str
     endpoint: str
     parameters: Mapping[str, Any]
     writes_any_language: bool
+    learnt: str
 
     async def complete(self, request: Request, turn: Turn) -> Answer:
         """Answer one question, holding `turn` for as long as the far side works on it.

@@ -18,6 +18,7 @@ class Offline:
     # Part of the cache key: a new way of writing must not replay the old one's texts.
     parameters: Mapping[str, Any] = {"writer": 1}
     writes_any_language = False
+    learnt = ""
 
     async def complete(self, request: Request, turn: Turn) -> Answer:
         async with turn:

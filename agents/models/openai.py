@@ -112,7 +112,7 @@ class OpenAIModel:
         self.endpoint = connection.url
         self.parameters: Mapping[str, Any] = {"temperature": connection.temperature}
         self._connection = connection
-        self._format = 0
+        self.learnt = FORMATS[0]
         # The openai client's aiohttp transport costs half the CPU of its default one; a client of
         # our own also keeps one event loop's connections from being reused in another.
         self._http = _GatedClient(timeout=connection.timeout)
@@ -128,20 +128,21 @@ class OpenAIModel:
         )
 
     async def complete(self, request: Request, turn: Turn) -> Answer:
-        form = self._format
+        form = self.learnt
         departure = _Departure(self._preparing, turn)
         _DEPARTURE.set(departure)
         await self._preparing.acquire()
         try:
             message = await self._chat.ainvoke(
-                list(request.messages), body=self._body(request, FORMATS[form])
+                list(request.messages), body=self._body(request, form)
             )
         except openai.OpenAIError as error:
             for cause in _causes(error):
                 if isinstance(cause, HopscribeError):
                     raise cause from None
-            if _dislikes_format(error) and form + 1 < len(FORMATS):
-                self._format = max(self._format, form + 1)
+            if _dislikes_format(error) and form != FORMATS[-1]:
+                if self.learnt == form:
+                    self.learnt = FORMATS[FORMATS.index(form) + 1]
                 return await self.complete(request, turn)
             raise _translated(error, self.name, self.endpoint) from error
         finally:

@@ -12,6 +12,7 @@ import argparse
 import asyncio
 import json
 import random
+import time
 from collections import Counter
 from hashlib import sha256
 from pathlib import Path
@@ -21,8 +22,13 @@ WORDS = (
     "quiet careful patient bright sturdy playful honest warm detailed unusual classic modern slow"
     " generous practical elegant rough gentle vivid thoughtful curious steady bold simple rich"
 ).split()
-SAID_BADLY = ("not json", "in prose", "wrong schema", "empty", "refusal", "too long", "cut off")
+SAID_BADLY = (
+    *("not json", "in prose", "json in prose", "wrong schema", "empty", "refusal", "too long"),
+    *("cut off", "another language"),
+)
 FAILED_ON_THE_WAY = ("429", "429 with wait", "500", "503", "reset")
+HANGS = ("stalled", "late")
+LATE = 3.0  # seconds: later than the time-out of a test that lets the server hang
 
 
 def digest(messages: list[dict[str, str]]) -> str:
@@ -49,6 +55,14 @@ def spoiled(messages: list[dict[str, str]], keys: list[str], how: str) -> tuple[
     texts = {
         "not json": good[: len(good) // 2],
         "in prose": "I would say that the reader enjoys sturdy things.",
+        "json in prose": f"Here is the object:\n```json\n{good}\n```\nGood luck!",
+        "another language": json.dumps(
+            {
+                keys[0]: "Cette personne aime surtout les livres calmes et les objets solides, "
+                "parce que la plupart de ses choix sont faits pour durer.",
+                keys[1]: "Plusieurs voisins le disent.",
+            }
+        ),
         "wrong schema": json.dumps({"answer": "sturdy things"}),
         "empty": json.dumps({keys[0]: "", keys[1]: ""}),
         "refusal": json.dumps({keys[0]: "I'm sorry, I cannot help with that.", keys[1]: ""}),
@@ -58,13 +72,43 @@ def spoiled(messages: list[dict[str, str]], keys: list[str], how: str) -> tuple[
     return texts[how], "length" if how == "cut off" else "stop"
 
 
+class Limit:
+    """A limit on requests that the server does not tell, as a bucket of one second's requests.
+
+    `rates` are requests a minute, each in force for `phase` seconds, the last for ever.
+    """
+
+    def __init__(self, rates: list[float], phase: float) -> None:
+        self.rates, self.phase = rates, phase
+        self.began: float | None = None
+        self.last, self.left = 0.0, 0.0
+        self.refused = 0
+
+    def takes(self, now: float) -> bool:
+        if not self.rates:
+            return True
+        self.began = now if self.began is None else self.began
+        place = min(int((now - self.began) / self.phase), len(self.rates) - 1)
+        rate = self.rates[place] / 60
+        self.left = min(max(1.0, rate), self.left + (now - self.last) * rate)
+        self.last = now
+        if self.left < 1:
+            self.refused += 1
+            return False
+        self.left -= 1
+        return True
+
+
 class FarSide:
     """What the server does with a request, and what it remembers of it."""
 
-    def __init__(
-        self, latency: float, jitter: float, bad: float, moody: bool, log: Path | None
-    ) -> None:
-        self.latency, self.jitter, self.bad, self.moody = latency, jitter, bad, moody
+    def __init__(self, given: argparse.Namespace) -> None:
+        self.latency, self.jitter = given.latency, given.jitter
+        self.bad, self.moody, self.hangs = given.bad, given.moody, given.hangs
+        self.context = given.context
+        rates = [float(rate) for rate in given.limits.split(",") if rate]
+        self.limit = Limit(rates, given.phase)
+        log: Path | None = given.log
         self.seen: Counter[str] = Counter()
         self.asked = 0
         self.most_at_once = 0
@@ -79,23 +123,25 @@ class FarSide:
             self.log.write(json.dumps({"kind": kind, "name": name, "body": body}) + "\n")
             self.log.flush()
 
-    def chat(self, body: dict[str, Any]) -> tuple[int, dict[str, str], Any] | None:
-        """Status, headers and body; None cuts the connection."""
+    def chat(self, body: dict[str, Any]) -> tuple[int, dict[str, str], Any] | str:
+        """Status, headers and body; or how the connection fails."""
         messages = body["messages"]
         name = digest(messages)
         self.asked += 1
+        if not self.limit.takes(time.monotonic()):
+            return 429, {}, {"error": {"message": "one too many"}}
         self.seen[name] += 1
         self.note("chat", name, messages)
         form = body.get("response_format", {}).get("json_schema", {}).get("schema", {})
         keys = form.get("required") or ["summarization", "reasoning"]
         draw = random.Random("fault" + name)
         if draw.random() < self.bad:
-            how = draw.choice(FAILED_ON_THE_WAY + SAID_BADLY)
+            how = draw.choice(FAILED_ON_THE_WAY + SAID_BADLY + (HANGS if self.hangs else ()))
             if how in SAID_BADLY:
                 return 200, {}, completion(body, *spoiled(messages, keys, how))
             if self.seen[name] <= draw.randint(1, 2):
-                if how == "reset":
-                    return None
+                if how in ("reset", *HANGS):
+                    return how
                 headers = {"retry-after": "0.2"} if how == "429 with wait" else {}
                 return int(how[:3]), headers, {"error": {"message": f"try again: {how}"}}
         salt = str(self.asked) if self.moody else ""
@@ -162,7 +208,12 @@ class Connection(asyncio.Protocol):
     def answer(self, path: str, body: bytes) -> None:
         far_side = self.far_side
         if path.endswith("/stats"):
-            self.send(200, {}, {"asked": far_side.asked, "most_at_once": far_side.most_at_once})
+            told = {"asked": far_side.asked, "most_at_once": far_side.most_at_once}
+            self.send(200, {}, {**told, "refused": far_side.limit.refused})
+            return
+        if path.endswith("/models"):
+            one = {"id": "far", "object": "model", "max_model_len": far_side.context}
+            self.send(200, {}, {"object": "list", "data": [one]})
             return
         wanted = json.loads(body)
         if path.endswith("/embeddings"):
@@ -171,16 +222,19 @@ class Connection(asyncio.Protocol):
         far_side.at_once += 1
         far_side.most_at_once = max(far_side.most_at_once, far_side.at_once)
         result = far_side.chat(wanted)
-        asyncio.get_running_loop().call_later(far_side.delay(), self.deliver, result)
+        delay = LATE if result == "late" else far_side.delay()
+        asyncio.get_running_loop().call_later(delay, self.deliver, result)
 
-    def deliver(self, result: tuple[int, dict[str, str], Any] | None) -> None:
+    def deliver(self, result: tuple[int, dict[str, str], Any] | str) -> None:
         self.far_side.at_once -= 1
         if self.transport.is_closing():
             return
-        if result is None:
+        if result == "stalled":
+            self.transport.write(b'HTTP/1.1 200 OK\r\ncontent-length: 500\r\n\r\n{"id": ')
+        elif isinstance(result, str):
             self.transport.abort()
-            return
-        self.send(*result)
+        else:
+            self.send(*result)
 
     def send(self, status: int, headers: dict[str, str], body: Any) -> None:
         payload = json.dumps(body).encode()
@@ -197,9 +251,12 @@ async def main() -> None:
     parser.add_argument("--jitter", type=float, default=0.0)
     parser.add_argument("--bad", type=float, default=0.0, help="share of questions with a fault")
     parser.add_argument("--moody", type=bool, default=False, help="never says the same twice")
+    parser.add_argument("--hangs", type=bool, default=False, help="some faults are silences")
+    parser.add_argument("--context", type=int, default=16000, help="of the model, as it tells")
+    parser.add_argument("--limits", default="", help="requests a minute, hidden: 600,120,600")
+    parser.add_argument("--phase", type=float, default=60.0, help="seconds each limit is in force")
     parser.add_argument("--log", type=Path)
-    given = parser.parse_args()
-    far_side = FarSide(given.latency, given.jitter, given.bad, given.moody, given.log)
+    far_side = FarSide(given := parser.parse_args())
     server = await asyncio.get_running_loop().create_server(
         lambda: Connection(far_side), "127.0.0.1", given.port, backlog=1024
     )
