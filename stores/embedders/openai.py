@@ -1,0 +1,60 @@
+"""Any server with OpenAI's /embeddings."""
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from errors import ModelError, UsageError
+from stores.connection import Connection
+from stores.embedders.base import unit
+
+
+class OpenAIEmbedder:
+    """One embedding model at one address."""
+
+    remote = True
+    window = 2000  # far below the 8,191 tokens of OpenAI's models, whatever the language
+
+    def __init__(self, connection: Connection) -> None:
+        if not connection.model:
+            raise UsageError("The embedder openai: needs a model name.", "openai:NAME[@URL]")
+        self._connection = connection
+        self.name = f"openai:{connection.model}@{connection.url}"
+
+    def count(self, text: str) -> int:
+        plain = len(re.sub(r"[^\x00-\x7f]", "", text))
+        return max(1, plain // 4 + (len(text) - plain))
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        import openai
+        from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
+        from tenacity import wait_random_exponential as wait
+
+        to = self._connection
+        client = openai.OpenAI(base_url=to.url, api_key=to.key, max_retries=0, timeout=to.timeout)
+        busy = (openai.RateLimitError, openai.InternalServerError, openai.APIConnectionError)
+        again = Retrying(
+            retry=retry_if_exception_type(busy),
+            stop=stop_after_attempt(6),
+            wait=wait(multiplier=0.5, max=30),
+            reraise=True,
+        )
+        try:
+            reply = again(
+                client.embeddings.create,
+                model=to.model,
+                input=list(texts),
+                encoding_format="float",
+            )
+        except openai.OpenAIError as error:
+            raise ModelError(
+                f"The embedder {self.name} failed: {type(error).__name__}.",
+                hint="Check the address, the key and the model name; what was embedded is kept.",
+            ) from error
+        rows = sorted(reply.data, key=lambda row: row.index)
+        if [row.index for row in rows] != list(range(len(texts))):
+            rows = []
+        vectors = np.array([row.embedding for row in rows], dtype=np.float32)
+        return unit(vectors, len(texts), self.name)
