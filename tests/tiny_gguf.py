@@ -29,9 +29,16 @@ WIDTH, LAYERS, HEADS, HIDDEN = 32, 1, 2, 64
 
 
 def make(
-    path: Path, context: int = 8192, raw_bytes: bool = False, template: str | None = TEMPLATE
+    path: Path,
+    context: int = 8192,
+    raw_bytes: bool = False,
+    template: str | None = TEMPLATE,
+    quote: float = 6.0,
 ) -> Path:
-    """Write the model. With `raw_bytes` it writes any bytes it is allowed to, and no words."""
+    """Write the model. With `raw_bytes` it writes any bytes it is allowed to, and no words.
+
+    `quote` is how willingly it ends a string, as a logit.
+    """
     words = _words()
     pieces = _pieces(words)
     tokens = [*SPECIAL, *(f"<0x{byte:02X}>" for byte in range(256)), *pieces]
@@ -58,7 +65,7 @@ def make(
     writer.add_add_bos_token(True)
     if template is not None:
         writer.add_chat_template(template)
-    _add_weights(writer, _bias(tokens, set(words), raw_bytes))
+    _add_weights(writer, _bias(tokens, set(words), raw_bytes, quote))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -103,7 +110,7 @@ def _merged(parts: list[str], pair: str) -> list[str]:
     return merged
 
 
-def _bias(tokens: list[str], words: set[str], raw_bytes: bool) -> np.ndarray:
+def _bias(tokens: list[str], words: set[str], raw_bytes: bool, quote: float) -> np.ndarray:
     """How willingly each token is written, as a logit."""
     bias = np.full(len(tokens), -6.0, np.float32)
     for place, token in enumerate(tokens):
@@ -116,7 +123,7 @@ def _bias(tokens: list[str], words: set[str], raw_bytes: bool) -> np.ndarray:
         elif token in words and len(token) > 3:
             bias[place] = -1.0
     bias[len(SPECIAL) - 1] = 8.0
-    bias[tokens.index('"')] = 6.0
+    bias[tokens.index('"')] = quote
     if raw_bytes:
         bias[261:] = -8.0
         bias[5:261] = 0.0

@@ -27,7 +27,8 @@ VERSION = 1
 
 # What `agents.checks` counts as a word. A word starts with a letter or a digit, so that each one
 # counts, and holds nothing that `prompts.untrusted.clean` would turn into a space or compose into
-# something else. Escapes are the two that JSON cannot do without.
+# something else. Escapes are the two that JSON cannot do without. llama.cpp reads bytes that are no
+# UTF-8 as characters beyond the last one, hence the end of the second set.
 _START = (
     r"0-9A-Za-zªµºÀ-ÖØ-öø-\u02B8\u0370-\u061B\u061D-\u10FF\u1200-\u167F\u1681-\u180D\u180F-\u1FFF"
     r"\u2C00-\u2DFF\uA4D0-\uABFF\uFB00-\uFDCF\uFDF0-\uFDFF\uFE70-\uFEFE\uFF10-\uFF19\uFF21-\uFF3A"
@@ -35,7 +36,7 @@ _START = (
 )
 _NEVER = (
     r'\x00-\x20"\\<>\[\x7F-\xA0\u1100-\u11FF\u1680\u2000-\u200B\u2028-\u202F\u205F-\u206F\u3000'
-    r"\u3040-\u30FF\u3400-\u9FFF\uAC00-\uFAFF\uFF5C\uFFF0-\uFFFF\U0002F800-\U0010FFFF"
+    r"\u3040-\u30FF\u3400-\u9FFF\uAC00-\uFAFF\uFF5C\uFFF0-\uFFFF\U0002F800-\U003FFFFF"
 )
 _CJK = r"\u3041-\u309F\u30A1-\u30FF\u3400-\u9FFF\uAC00-\uD7A3"
 _WORD = rf"""
@@ -83,6 +84,7 @@ def _names(schema: dict[str, Any]) -> list[str]:
     properties = schema.get("properties") or {}
     if (
         schema.get("type") != "object"
+        or not properties
         or schema.get("additionalProperties") not in (None, False)
         or not set(schema) <= known
         or schema.get("required") != list(properties)
