@@ -99,7 +99,7 @@ def test_a_refine_through_the_server_of_llama_cpp(cli, server, tiny, tmp_path):
     )
     assert done.code == 0, done.err
     assert done.summary["retried"] == 0, "its HTTP 500 for a json_schema is no reason to wait"
-    # That server's grammar knows no least number of words, but the schema: no reply has a wrong form.
+    # That server's grammar knows no least number of words, but the form of the reply.
     check(workspace, done.summary, 0.5)
     with sqlite3.connect(workspace / "ledger.sqlite") as db:
         reasons = [row[0] for row in db.execute("SELECT reason FROM calls")]

@@ -7,7 +7,7 @@ from errors import ModelError, UsageError
 from stores.connection import Connection
 from stores.embedders import MiniLM, open_embedder
 from stores.vectors import Vectors
-from tests.tiny_gguf import make
+from tests.tiny_gguf import make, make_encoder
 
 TEXTS = ["the users like what they read", "a good answer", "words for those who are more"]
 
@@ -42,12 +42,21 @@ def test_a_text_as_long_as_the_window_fits_and_a_longer_one_is_not_cut(tiny):
     longest = "the " * embedder.window
     assert embedder.count(longest.strip()) == embedder.window == 255
     assert embedder.embed([longest.strip()]).shape[0] == 1
-    with pytest.raises(ModelError, match="exceed"):
+    with pytest.raises(ModelError, match="takes 255"):
         embedder.embed([longest + "end of it"])
 
 
 def test_the_window_is_no_longer_than_the_model_was_trained_on(tmp_path):
     assert gguf(make(tmp_path / "short.gguf", context=128)).window == 127
+
+
+def test_an_encoder_is_never_given_more_tokens_than_it_has_positions(tmp_path):
+    # llama.cpp would abort the process.
+    embedder = gguf(make_encoder(tmp_path / "bert.gguf", context=64))
+    assert embedder.window == 62
+    assert embedder.embed(["a " * 62, "b c"]).shape[0] == 2
+    with pytest.raises(ModelError, match="has 63 tokens"):
+        embedder.embed(["b c", "a " * 63])
 
 
 def test_longer_texts_are_embedded_in_windows(tiny, tmp_path):
@@ -69,12 +78,8 @@ def test_texts_that_are_no_unicode_are_embedded_all_the_same(tiny):
 
 
 def test_a_vector_that_is_no_number_is_refused(tiny):
-    class Broken:
-        def embed(self, texts, truncate):
-            return [[float("nan")] * 4 for _ in texts]
-
     embedder = gguf(tiny)
-    embedder.__dict__["_model"] = Broken()
+    embedder._model.embed = lambda texts, truncate: [[float("nan")] * 4 for _ in texts]
     with pytest.raises(ModelError, match="a vector for each text"):
         embedder.embed(["a text"])
 

@@ -161,5 +161,49 @@ def _add_weights(writer: gguf.GGUFWriter, bias: np.ndarray) -> None:
         add(block + "ffn_down.weight", WIDTH, HIDDEN)
 
 
+def make_encoder(path: Path, context: int = 128) -> Path:
+    """Write a tiny BERT: it only embeds, and has no more positions than its context."""
+    tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *(SPACE + chr(code) for code in range(33, 127))]
+    tokens += [chr(code) for code in range(33, 127)]
+    writer = gguf.GGUFWriter(path, "bert")
+    writer.add_context_length(context)
+    writer.add_embedding_length(WIDTH)
+    writer.add_block_count(1)
+    writer.add_feed_forward_length(HIDDEN)
+    writer.add_head_count(HEADS)
+    writer.add_layer_norm_eps(1e-12)
+    writer.add_causal_attention(False)
+    writer.add_pooling_type(gguf.PoolingType.CLS)
+    writer.add_vocab_size(len(tokens))
+    writer.add_tokenizer_model("bert")
+    writer.add_token_list(tokens)
+    writer.add_token_types([int(gguf.TokenType.CONTROL)] * 4 + [1] * (len(tokens) - 4))
+    writer.add_token_type_count(2)
+    writer.add_pad_token_id(0)
+    writer.add_unk_token_id(1)
+    writer.add_bos_token_id(2)
+    writer.add_eos_token_id(3)
+    draw = np.random.default_rng(0)
+    shapes = {"token_embd": len(tokens), "position_embd": context, "token_types": 2}
+    shapes |= {f"blk.0.{name}": WIDTH for name in ("attn_q", "attn_k", "attn_v", "attn_output")}
+    shapes["blk.0.ffn_up"] = HIDDEN
+    for name, rows in shapes.items():
+        values = draw.normal(0, WIDTH**-0.5, (rows, WIDTH)).astype(np.float32)
+        writer.add_tensor(f"{name}.weight", values)
+        if name.startswith("blk"):
+            writer.add_tensor(f"{name}.bias", np.zeros(rows, np.float32))
+    down = draw.normal(0, HIDDEN**-0.5, (WIDTH, HIDDEN)).astype(np.float32)
+    writer.add_tensor("blk.0.ffn_down.weight", down)
+    writer.add_tensor("blk.0.ffn_down.bias", np.zeros(WIDTH, np.float32))
+    for name in ("token_embd_norm", "blk.0.attn_output_norm", "blk.0.layer_output_norm"):
+        writer.add_tensor(f"{name}.weight", np.ones(WIDTH, np.float32))
+        writer.add_tensor(f"{name}.bias", np.zeros(WIDTH, np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
+
+
 if __name__ == "__main__":
     print(make(Path(sys.argv[1])))

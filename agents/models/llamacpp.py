@@ -78,29 +78,27 @@ class LlamaCpp:
     # In the worker thread
 
     def _answer(self, request: Request, rules: str, dropped: threading.Event) -> Answer:
+        llm = self._loaded()
         from agents.models.sampling import sampling
 
-        llm = self._loaded()
         tokens = self._tokens(request.messages)
         self._check_length(len(tokens), request.max_tokens)
         written: list[int] = []
-        finish = "cancelled"
         try:
             with sampling(llm, rules, self._temperature, SEED) as sampler:
                 self._read(tokens, dropped)
-                while not self._stopped(dropped):
-                    token = sampler.next()
-                    if token is None or len(written) == request.max_tokens:
-                        finish = "stop" if token is None else "length"
-                        break
+                while (token := sampler.next()) is not None and len(written) < request.max_tokens:
                     written.append(token)
                     llm.eval([token])
+                    self._check_wanted(dropped)
         except RuntimeError as error:
             raise ModelError(f"{self.name}: llama.cpp failed: {error}") from error
+        finish = "stop" if token is None else "length"
         return Answer(self._text(written), finish, len(tokens), len(written))
 
-    def _stopped(self, dropped: threading.Event) -> bool:
-        return dropped.is_set() or self._closing.is_set()
+    def _check_wanted(self, dropped: threading.Event) -> None:
+        if dropped.is_set() or self._closing.is_set():
+            raise ModelError(f"{self.name} was closed, or its call dropped.")
 
     def _read(self, tokens: list[int], dropped: threading.Event) -> None:
         """Evaluate a prompt, except for what it has in common with what was evaluated last."""
@@ -117,8 +115,7 @@ class LlamaCpp:
             llm.reset()
         self.prompt_tokens += len(tokens)
         for start in range(kept, len(tokens), BATCH):
-            if self._stopped(dropped):
-                return
+            self._check_wanted(dropped)
             part = tokens[start : start + BATCH]
             llm.eval(part)
             self.evaluated_tokens += len(part)
@@ -128,6 +125,14 @@ class LlamaCpp:
             raise ModelError(f"{self.name} was closed.")
         if self._llm is None:
             llm = load(self._path, self._connection, n_ctx=self._connection.n_ctx, n_batch=BATCH)
+            import llama_cpp
+
+            if not llama_cpp.llama_get_memory(llm.ctx):
+                llm.close()
+                raise ModelError(
+                    f"{self._path} is an encoder: it writes nothing.",
+                    hint="Use it as --embedder instead.",
+                )
             self._template = _chat_template(llm)
             self._llm = llm
         return self._llm
@@ -171,6 +176,7 @@ class LlamaCpp:
         import llama_cpp
 
         most, trained = self._llm.n_ctx(), llama_cpp.llama_model_n_ctx_train(self._llm.model)
+        trained = trained or most
         if tokens + max_tokens <= min(most, trained):
             return
         remedy = "raise n_ctx" if most < trained else "the model was made for no more"

@@ -66,6 +66,10 @@ class LlamaCppEmbedder:
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         readable = [text.encode("utf-8", "replace").decode() for text in texts]
+        longest = max(map(self.count, readable), default=0)
+        # llama.cpp would end the process where a text has more tokens than the model has positions.
+        if longest > self.window:
+            raise ModelError(f"A text has {longest} tokens; {self.name} takes {self.window}.")
         try:
             with self._lock:
                 vectors = self._model.embed(readable, truncate=False) if readable else []
