@@ -13,7 +13,7 @@ from agents.estimate import estimate as run_estimate
 from agents.models import open_model
 from agents.models.base import Model
 from agents.run import refine
-from agents.setup import Options
+from agents.setup import Options, PerMinute
 from errors import Interrupted, UsageError
 from settings import Settings, connection, load
 from stores.datasets import Dataset, load_training
@@ -108,6 +108,11 @@ def options_of(settings: Settings, data: Dataset, told: dict[str, Any]) -> Optio
     """The options of a run: what was told (hops, limit, fresh, max_cost) over the settings."""
     reach = settings.reach(settings.model)
     dollars = told.get("max_cost")
+    # The limits at the top of the settings are the model's; an embedder has those under its name.
+    embedding = PerMinute()
+    if settings.embedder in settings.models:
+        named = settings.models[settings.embedder]
+        embedding = PerMinute(named.requests_per_minute, named.tokens_per_minute)
     return Options(
         hops=told["hops"],
         limit=told["limit"],
@@ -122,8 +127,8 @@ def options_of(settings: Settings, data: Dataset, told: dict[str, Any]) -> Optio
         evidence_tokens=settings.evidence_tokens,
         thinking_tokens=settings.thinking_tokens,
         concurrency=reach.concurrency,
-        requests_per_minute=reach.requests_per_minute,
-        tokens_per_minute=reach.tokens_per_minute,
+        per_minute=PerMinute(reach.requests_per_minute, reach.tokens_per_minute),
+        embedding_per_minute=embedding,
     )
 
 

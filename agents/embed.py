@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from agents.ask import Desk
 from agents.checks import NOTHING
 from agents.job import Job
+from agents.limits import Gate
+from agents.pace import Pace
 from graph_ops.graph import id_of, kind_of
 from stores.descriptions import Descriptions, Row
 from stores.rows import Call, Outcome
@@ -28,8 +30,11 @@ class Embedding:
     newly embedded pieces of text.
     """
 
-    def __init__(self, desk: Desk, vectors: Vectors, on_embedded: Callable[[int], None]) -> None:
+    def __init__(
+        self, desk: Desk, vectors: Vectors, pace: Pace, on_embedded: Callable[[int], None]
+    ) -> None:
         self._desk, self._vectors, self._on_embedded = desk, vectors, on_embedded
+        self._gate = Gate(1, pace=pace)
         self._loop = asyncio.get_running_loop()
         self.embedder = vectors.embedder
 
@@ -43,6 +48,8 @@ class Embedding:
         desk.gate.check()
         most = sum(len(piece.encode("utf-8", "replace")) for piece in pieces)
         self._wait(desk.gate.purse.reserve(embedder.price(most) or 0))
+        if embedder.remote:
+            self._wait(self._gate.depart(sum(map(embedder.count, pieces))))
         before, started, clock = embedder.used, time.time(), time.perf_counter()
         embed()
         used = embedder.used - before

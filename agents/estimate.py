@@ -5,6 +5,7 @@ that would be asked is counted, and a filler of the likely length takes the plac
 that the prompts of the next stage have their likely length too. Nothing is sent, nothing written.
 """
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -158,8 +159,8 @@ def _seconds(supposing: Supposing, experience: Experience, options: Options) -> 
         total += max(
             calls * experience.seconds / options.concurrency,
             experience.seconds,
-            60 * calls / options.requests_per_minute if options.requests_per_minute else 0.0,
-            60 * taken / options.tokens_per_minute if options.tokens_per_minute else 0.0,
+            60 * calls / (options.per_minute.requests or math.inf),
+            60 * taken / (options.per_minute.tokens or math.inf),
         )
     return total
 

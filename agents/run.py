@@ -6,7 +6,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from agents.embed import Embedding, embed
 from agents.job import Job
 from agents.limits import Gate
 from agents.models.base import Model
+from agents.pace import Pace
 from agents.pipeline import Run
 from agents.setup import Options, carry_out, make_desk, make_job
 from errors import Interrupted, RunStopped, StoreError, UsageError
@@ -92,7 +93,10 @@ async def refine(
         stopped: RunStopped | None = None
         try:
             with _stop_on_signals(desk.gate):
-                embedding = Embedding(desk, vectors, watch.on_embedded)
+                pace = Pace(
+                    options.embedding_per_minute.requests, options.embedding_per_minute.tokens
+                )
+                embedding = Embedding(desk, vectors, pace, watch.on_embedded)
                 if embedder.remote:
                     # One word, once a workspace: a wrong address is told before a question is paid.
                     await asyncio.to_thread(embedding.of, ["ready"])
@@ -160,7 +164,7 @@ def _refuse_unpriced(model: Model, embedder: Embedder) -> None:
 
 def _settings(options: Options, model: Model, embedder: Embedder, repeat: int) -> dict[str, Any]:
     return {
-        **vars(options),
+        **asdict(options),
         "model": model.name,
         "endpoint": model.endpoint,
         "embedder": embedder.name,

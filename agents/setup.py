@@ -22,6 +22,14 @@ from stores.ledger import Ledger
 
 
 @dataclass(frozen=True)
+class PerMinute:
+    """Limits of a server, where the settings name some."""
+
+    requests: float | None = None
+    tokens: float | None = None
+
+
+@dataclass(frozen=True)
 class Options:
     """What a run is told. `limit` None describes every node; `fresh` asks everything anew.
 
@@ -40,8 +48,8 @@ class Options:
     evidence_tokens: int = 1800
     concurrency: int = 16
     thinking_tokens: int = 0
-    requests_per_minute: float | None = None
-    tokens_per_minute: float | None = None
+    per_minute: PerMinute = PerMinute()
+    embedding_per_minute: PerMinute = PerMinute()
     max_cost: int | None = None
 
 
@@ -55,7 +63,7 @@ def make_desk(run: str, model: Model, ledger: Ledger, options: Options) -> Desk:
         ledger=ledger,
         gate=Gate(
             options.concurrency,
-            pace=Pace(options.requests_per_minute, options.tokens_per_minute),
+            pace=Pace(options.per_minute.requests, options.per_minute.tokens),
             purse=Purse(options.max_cost),
         ),
         tally=Tally(),

@@ -4,6 +4,8 @@ import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["HF_HUB_OFFLINE"] = "1"
+# A failed assertion in llama.cpp would leave a debugger behind that holds our output open.
+os.environ["GGML_NO_BACKTRACE"] = "1"
 
 import json
 import subprocess
@@ -58,6 +60,14 @@ def far_side(tmp_path: Path) -> Iterator[Callable[..., FarSide]]:
         process.wait()
         assert process.stdout is not None
         process.stdout.close()
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny GGUF model of random weights whose replies under a grammar are mostly usable."""
+    from tests.tiny_gguf import make
+
+    return make(tmp_path_factory.mktemp("models") / "tiny.gguf")
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from errors import ModelError, UsageError
 from graph_ops.evidence import ItemEvidence
 from settings import Settings, connection
 from stores.connection import Connection, Price
-from tests.far_side.picky import picky
+from tests.far_side.picky import form_of, picky
 
 REQUEST = Request(
     (("system", "You describe."), ("user", "A kettle.")),
@@ -53,8 +53,16 @@ def test_the_answer_carries_text_finish_and_billed_tokens(far_side):
     assert (answer.finish, answer.input_tokens) == ("stop", 4)
 
 
-@pytest.mark.parametrize(("knows", "settles_on"), [(["json_object"], "json_object"), ([], None)])
-def test_a_server_that_knows_no_schema_is_asked_in_a_simpler_way_from_then_on(knows, settles_on):
+@pytest.mark.parametrize(
+    "tried",
+    [
+        ("json_schema", "json_object with schema"),
+        ("json_schema", "json_object with schema", "json_object"),
+        ("json_schema", "json_object with schema", "json_object", None),
+    ],
+)
+def test_a_server_that_refuses_a_form_is_asked_in_a_simpler_one_from_then_on(tried):
+    knows = [tried[-1]]
     with picky(knows) as (url, asked):
 
         async def twice() -> None:
@@ -64,9 +72,7 @@ def test_a_server_that_knows_no_schema_is_asked_in_a_simpler_way_from_then_on(kn
             await model.close()
 
         asyncio.run(twice())
-    forms = [body.get("response_format", {}).get("type") for body in asked]
-    assert forms[0] == "json_schema"
-    assert forms[-2:] == [settles_on, settles_on] and len(forms) == 4 - len(knows)
+    assert [form_of(body) for body in asked] == [*tried, tried[-1]]
     assert all(body["max_tokens"] == 100 for body in asked)
 
 

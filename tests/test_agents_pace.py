@@ -1,4 +1,4 @@
-"""How fast requests may leave: what is told is kept to, what is not told is learnt. No real time."""
+"""How fast requests leave: what is told is kept to, what is not told is learnt. No real time."""
 
 import heapq
 import math

@@ -34,7 +34,23 @@ def _openai(connection: Connection) -> Model:
     return OpenAIModel(connection)
 
 
-WAYS = ("offline", "openai:NAME", "openai:NAME@URL", "a name under models: in settings.yaml")
+def _llamacpp(connection: Connection) -> Model:
+    from agents.models.llamacpp import LlamaCpp
+
+    return LlamaCpp(connection)
+
+
+WAYS = (
+    "offline",
+    "openai:NAME",
+    "openai:NAME@URL",
+    "llamacpp:FILE.gguf",
+    "a name under models: in settings.yaml",
+)
 """How each provider's models are named on the command line."""
 
-PROVIDERS: dict[str, Callable[[Connection], Model]] = {"offline": _offline, "openai": _openai}
+PROVIDERS: dict[str, Callable[[Connection], Model]] = {
+    "offline": _offline,
+    "openai": _openai,
+    "llamacpp": _llamacpp,
+}

@@ -27,9 +27,9 @@ from stores.connection import Connection
 from stores.prices import cost
 
 OFFICIAL = "https://api.openai.com/v1"
-# What a server may not know, best first: a schema, any JSON, plain text. The prompt says the form
-# too, and the check on our side is the judge.
-FORMATS = ("json_schema", "json_object", "text")
+# What a server may not know, best first: a schema, llama.cpp's older way to give one, any JSON,
+# plain text. The prompt says the form too, and the check on our side is the judge.
+FORMATS = ("json_schema", "json_object with schema", "json_object", "text")
 # Client errors that mean "not now".
 AGAIN = (408, 409, 425)
 # Requests in the making: enough to keep every slot busy, few enough for the event loop to breathe.
@@ -165,8 +165,10 @@ class OpenAIModel:
         if form == "json_schema":
             schema = {"name": "reply", "strict": True, "schema": dict(request.schema)}
             body["response_format"] = {"type": form, "json_schema": schema}
-        elif form == "json_object":
-            body["response_format"] = {"type": form}
+        elif form != "text":
+            body["response_format"] = {"type": "json_object"}
+            if form == "json_object with schema":
+                body["response_format"]["schema"] = dict(request.schema)
         return body
 
 
@@ -194,7 +196,7 @@ def _dislikes_format(error: openai.OpenAIError) -> bool:
     }:
         return False
     said = str(error.body or error.message).casefold()
-    return any(word in said for word in ("response_format", "json_schema", "grammar"))
+    return any(word in said for word in ("response_format", "json_object", "schema", "grammar"))
 
 
 def _translated(error: openai.OpenAIError, name: str, endpoint: str) -> Exception:

@@ -11,6 +11,13 @@ from typing import Any
 from tests.far_side.server import completion, reply
 
 
+def form_of(body: dict[str, Any]) -> str | None:
+    """The form of reply that a request asks for."""
+    wish = body.get("response_format", {})
+    form: str | None = wish.get("type")
+    return f"{form} with schema" if "schema" in wish else form
+
+
 @contextmanager
 def picky(knows: list[str], status: int = 200) -> Iterator[tuple[str, list[dict[str, Any]]]]:
     """Runs in a thread of the test; gives its address and the bodies it was sent."""
@@ -20,7 +27,7 @@ def picky(knows: list[str], status: int = 200) -> Iterator[tuple[str, list[dict[
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["content-length"])))
             asked.append(body)
-            form = body.get("response_format", {}).get("type")
+            form = form_of(body)
             if status != 200:
                 self.say(status, {"error": {"message": "no"}})
             elif form is not None and form not in knows:

@@ -1,0 +1,85 @@
+"""Any server with OpenAI's /embeddings."""
+
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from errors import ModelError, UsageError
+from stores.connection import Connection
+from stores.embedders.base import unit
+from stores.prices import cost
+
+if TYPE_CHECKING:
+    from tenacity import RetryCallState
+
+
+LONGEST_WAIT = 120.0
+
+
+class OpenAIEmbedder:
+    """One embedding model at one address."""
+
+    remote = True
+    window = 2000  # far below the 8,191 tokens of OpenAI's models, whatever the language
+
+    def __init__(self, connection: Connection) -> None:
+        if not connection.model:
+            raise UsageError("The embedder openai: needs a model name.", "openai:NAME[@URL]")
+        self._connection = connection
+        self.used = 0
+        self.name = f"openai:{connection.model}@{connection.url}"
+
+    def count(self, text: str) -> int:
+        plain = len(re.sub(r"[^\x00-\x7f]", "", text))
+        return max(1, plain // 4 + (len(text) - plain))
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        import openai
+        from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
+
+        to = self._connection
+        client = openai.OpenAI(base_url=to.url, api_key=to.key, max_retries=0, timeout=to.timeout)
+        busy = (openai.RateLimitError, openai.InternalServerError, openai.APIConnectionError)
+        again = Retrying(
+            retry=retry_if_exception_type(busy),
+            stop=stop_after_attempt(7),
+            wait=_wait,
+            reraise=True,
+        )
+        try:
+            reply = again(
+                client.embeddings.create,
+                model=to.model,
+                input=list(texts),
+                encoding_format="float",
+            )
+        except openai.OpenAIError as error:
+            raise ModelError(
+                f"The embedder {self.name} failed: {type(error).__name__}.",
+                hint="Check the address, the key and the model name; what was embedded is kept.",
+            ) from error
+        usage = getattr(reply.usage, "total_tokens", None)
+        self.used += sum(map(self.count, texts)) if usage is None else usage
+        rows = sorted(reply.data, key=lambda row: row.index)
+        if [row.index for row in rows] != list(range(len(texts))):
+            rows = []
+        vectors = np.array([row.embedding for row in rows], dtype=np.float32)
+        return unit(vectors, len(texts), self.name)
+
+    def price(self, tokens: int) -> int | None:
+        return cost(self._connection, tokens)
+
+
+def _wait(state: "RetryCallState") -> float:
+    """What the server asked for, or a growing random wait, whichever is longer."""
+    from tenacity import wait_random_exponential
+
+    response = getattr(state.outcome and state.outcome.exception(), "response", None)
+    try:
+        asked = float(response.headers["retry-after"]) if response is not None else 0.0
+    except (KeyError, ValueError):
+        asked = 0.0
+    return max(min(asked, LONGEST_WAIT), wait_random_exponential(multiplier=0.5, max=30)(state))
