@@ -27,7 +27,10 @@ class Habit:
 
 @dataclass(frozen=True, slots=True)
 class Experience:
-    """`ratio` is the server's count of input tokens over ours; `seconds` a call, None: unknown."""
+    """`ratio` is the server's count of input tokens over ours, `repaired` repairs a question.
+
+    `seconds` is for a call, None: unknown.
+    """
 
     answers: int
     ratio: float
@@ -50,10 +53,11 @@ def learn(past: Sequence[Past]) -> Experience:
     ours = sum(tokens(text) for p in counted for text in p.messages)
     theirs = sum(p.input_tokens or 0 for p in counted)
     enough = len(past) >= FEW
+    first = sum(p.turn == 0 for p in past)
     return Experience(
         answers=len(past),
         ratio=theirs / ours if len(counted) >= FEW else 1.0,
-        repaired=sum(p.turn > 0 for p in past) / len(past) if enough else REPAIRED,
+        repaired=(len(past) - first) / first if enough and first else REPAIRED,
         seconds=statistics.median(p.latency_ms for p in past) / 1e3 if enough else None,
         habits=_habits(past),
     )

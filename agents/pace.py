@@ -6,7 +6,8 @@ spaced evenly, since a server may count over a second as well as over a minute.
 Learnt: a refusal (HTTP 429) means that the rate was too high. We go on a little below the rate at
 which answers came in of late, hold that for a while, and then try a higher one, slowly at first
 and faster the longer nothing is refused; a hold that ended in a refusal at once is longer the next
-time. (Our own choice, in the spirit of TCP CUBIC: cut once a burst, stay where it was well, probe.)
+time. Where going slower changes nothing the server refuses at random, and we stop going slower.
+(Our own choice, in the spirit of TCP CUBIC: cut once a burst, stay where it was well, probe.)
 """
 
 import math
@@ -21,7 +22,9 @@ HOLD, LONGEST_HOLD = 8.0, 24.0  # seconds until a higher rate is tried
 GENTLE, GENTLY = 0.012, 10.0  # growth a second while probing gently, and for how long
 STEEP = 0.3  # growth a second after that: the limit must have risen
 PAUSE, PAUSE_REQUESTS = 1.0, 3  # seconds, or departures, left out after a refusal without a time
-SLOWEST = 1 / 60  # a request a minute
+FEW, RARE, MANY = 8, 0.1, 0.3  # of the last calls; shares of refusals that teach little, or much
+VAIN = 8  # cuts without success that show that the rate is not to blame
+SLOWEST = 0.1  # requests a second
 
 
 class Pace:
@@ -42,6 +45,10 @@ class Pace:
         self._learnt = math.inf
         self._cut_at, self._hold = -math.inf, HOLD
         self._answers: deque[float] = deque()
+        self._good = math.inf  # the rate when many were last refused
+        self._vain = 0  # cuts since then, while refusals were few
+        self._slowing_is_vain = False
+        self._recent: deque[bool] = deque(maxlen=20)  # was it refused?
         self._began: float | None = None
 
     def rate(self) -> float:
@@ -74,6 +81,7 @@ class Pace:
     def answered(self) -> None:
         """An answer came in."""
         now = self._clock()
+        self._recent.append(False)
         self._answers.append(now)
         while self._answers[0] < now - WINDOW:
             self._answers.popleft()
@@ -82,22 +90,32 @@ class Pace:
         """A request that left at `sent` was one too many. `wait` is what the server asked for."""
         now = self._clock()
         rate, probing = self.rate(), now - self._cut_at - self._hold
-        pause = min(PAUSE, PAUSE_REQUESTS / rate) if wait is None else wait
-        self.hold(pause)
+        self.hold(min(PAUSE, PAUSE_REQUESTS / rate) if wait is None else wait)
+        self._recent.append(True)
         if sent <= self._cut_at:
             return  # of the same burst
-        first = math.isinf(self._learnt)
-        held = now - (self._cut_at if not first else self._began or now)
-        if first:
-            learnt = self._measured(now, max(1.0, min(held, WINDOW))) * BELOW
+        share = sum(self._recent) / len(self._recent)
+        rare = share <= RARE
+        if math.isinf(self._learnt):
+            if rare or len(self._recent) < FEW or (self._slowing_is_vain and share < MANY):
+                return
+            since = now - (now if self._began is None else self._began)
+            learnt = self._measured(now, max(1.0, min(since, WINDOW))) * BELOW
+            self._slowing_is_vain = False
         elif probing < 0:
             # What we took for a good rate is none: far off where it is refused soon.
-            learnt = self._learnt * (0.9 if held > 4 else 0.6)
+            less = 1 - share if rare else 0.9 if probing + self._hold > 4 else 0.6
+            learnt = max(self._learnt * less, self._measured(now, 2.0) * BELOW)
         else:
-            learnt = max(
-                self._learnt, min(rate, self._measured(now, min(max(probing, 2.0), WINDOW))) * BELOW
-            )
+            measured = self._measured(now, min(max(probing, 2.0), WINDOW))
+            learnt = max(self._learnt, min(rate, measured) * BELOW)
             self._hold = HOLD if probing > GENTLY else min(LONGEST_HOLD, self._hold * 1.5)
+        if share >= MANY:
+            self._good, self._vain = learnt, 0
+        self._vain += share < MANY / 2
+        if learnt < self._good / 2 and self._vain >= VAIN:
+            # We went ever slower and are refused as before: this server refuses at random.
+            self._slowing_is_vain, learnt = True, math.inf
         self._learnt = max(SLOWEST, learnt)
         self._cut_at = now
         self._free_at = self._not_before

@@ -1,7 +1,7 @@
 """How fast requests leave: what is told is kept to, what is not told is learnt. No real time."""
 
 import heapq
-import math
+import random
 
 import pytest
 from hypothesis import given
@@ -87,24 +87,34 @@ def test_a_refusal_with_a_time_holds_everything_that_long(clock):
 
 def test_a_burst_of_refusals_is_one_lesson(clock):
     pace = Pace(clock=clock)
-    for _ in range(20):
+    pace.departure(0)
+    clock.now = 0.5
+    for _ in range(7):
         pace.answered()
     clock.now = 1.0
+    pace.refused(0.9, None)
     pace.refused(0.9, None)
     learnt = pace.rate()
     for _ in range(15):
         pace.refused(0.95, None)
-    assert pace.rate() == learnt < math.inf
+    assert pace.rate() == learnt == pytest.approx(7 * 0.92)
 
 
 def hidden_limit(
-    rates: tuple[float, ...], phase: float, slots: int, latency: float, wait: bool
+    rates: tuple[float, ...],
+    phase: float,
+    slots: int,
+    latency: float,
+    wait: bool,
+    at_random: float = 0.0,
 ) -> tuple[float, float]:
     """Share of the ideal throughput, and share of calls refused, under a limit that is not told.
 
     The server is a bucket of one second's requests; `rates` are requests a second, `phase` seconds
-    each. `slots` calls go in a circle: line, server, answer after `latency`.
+    each; it also refuses `at_random`. `slots` calls go in a circle: line, server, answer after
+    `latency`.
     """
+    draw = random.Random(1)
     clock, line, sent, refused, done = Clock(), slots, 0, 0, 0
     pace = Pace(clock=clock)
     left, last, wanted = rates[0], 0.0, int(sum(rates) * phase)
@@ -127,6 +137,7 @@ def hidden_limit(
             left, last = min(max(1.0, rate), left + (clock.now - last) * rate), clock.now
             good = left >= 1
             left -= good
+            good = good and draw.random() >= at_random
             heapq.heappush(events, (clock.now + latency, number, "answer", clock.now, good))
         else:
             line += 1
@@ -151,6 +162,15 @@ def test_a_hidden_limit_that_changes_is_followed(wait, latency, most):
 def test_a_steady_hidden_limit_is_used_almost_wholly():
     share, refused = hidden_limit((5,), 600, slots=16, latency=0.2, wait=False)
     assert share >= 0.92 and refused < 0.02
+
+
+@pytest.mark.parametrize("share", [0.02, 0.05, 0.1])
+def test_a_server_that_refuses_at_random_is_not_asked_ever_more_slowly(share):
+    slots, latency, calls = 16, 0.05, 3000
+    rate = 10_000.0
+    used, _ = hidden_limit((rate,), calls / rate, slots, latency, False, at_random=share)
+    seconds = calls / rate / used
+    assert seconds < 300, "without any refusal it would take ten; at a request a second, 3000"
 
 
 def test_a_limit_of_one_a_minute_and_endless_refusals_never_stop_the_line(clock):
