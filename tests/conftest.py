@@ -33,6 +33,12 @@ class FarSide:
 
     url: str
     log: Path
+    process: "subprocess.Popen[str]"
+
+    def stop(self) -> None:
+        """Hang up in the middle of everything."""
+        self.process.kill()
+        self.process.wait()
 
     def requests(self) -> list[dict[str, Any]]:
         """Every request so far, oldest first. A line that is still being written is not one yet."""
@@ -52,7 +58,7 @@ def far_side(tmp_path: Path) -> Iterator[Callable[..., FarSide]]:
         process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
         running.append(process)
         assert process.stdout is not None
-        return FarSide(f"http://127.0.0.1:{process.stdout.readline().strip()}/v1", log)
+        return FarSide(f"http://127.0.0.1:{process.stdout.readline().strip()}/v1", log, process)
 
     yield start
     for process in running:

@@ -88,6 +88,27 @@ def test_twenty_kills_change_no_text_and_pay_for_nothing_twice(far_side, tmp_pat
     assert all_texts(workspace) == all_texts(whole)
 
 
+@pytest.mark.timeout(240)
+def test_a_server_that_is_gone_for_half_a_minute_loses_nothing(far_side, tmp_path):
+    data = make(tmp_path / "data", users=60, items=40)
+    far = far_side(latency=0.1)
+    workspace = tmp_path / "ws"
+    words = ["refine", "--data", str(data), "--workspace", str(workspace), "-j", "8"]
+    words += ["--model", f"openai:far@{far.url}"]
+    process = start(words, tmp_path)
+    while len(asked(far)) < 60:
+        time.sleep(0.01)
+    far.stop()
+    time.sleep(30)
+    port = int(far.url.split(":")[2].removesuffix("/v1"))
+    back = far_side(latency=0.1, port=port)
+    assert process.wait() == 0, (tmp_path / "said.txt").read_text()
+    # What was in flight when it went is asked again, and nothing else.
+    assert len(set(asked(far)) & set(asked(back))) <= 8
+    texts = all_texts(workspace)
+    assert sum(map(len, texts.values())) == 300
+
+
 def test_ctrl_c_drains_says_how_to_go_on_and_the_next_run_asks_only_the_rest(far_side, tmp_path):
     data = make(tmp_path / "data", users=60, items=40)
     far = far_side(latency=0.3)
