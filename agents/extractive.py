@@ -8,8 +8,9 @@ phrases they add. The same evidence always gives the same text, in the evidence'
 import re
 from collections.abc import Sequence
 
-from agents.checks import NOTHING, complaint, instruction_like, words
+from agents.checks import NOTHING, complaint, words
 from agents.models.base import Evidence
+from agents.orders import instruction_like
 from graph_ops.budget import CUT, shorten
 from graph_ops.evidence import Chosen, ItemEvidence, RefineEvidence, UserEvidence
 from prompts.untrusted import clean

@@ -190,6 +190,15 @@ class Connection(asyncio.Protocol):
         self.transport.write("\r\n".join(lines).encode() + payload)
 
 
+async def serve(far_side: FarSide, port: int = 0) -> None:
+    """Serve until the process is ended; the port is the first line said."""
+    server = await asyncio.get_running_loop().create_server(
+        lambda: Connection(far_side), "127.0.0.1", port, backlog=1024
+    )
+    print(server.sockets[0].getsockname()[1], flush=True)
+    await server.serve_forever()
+
+
 async def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--port", type=int, default=0)
@@ -200,11 +209,7 @@ async def main() -> None:
     parser.add_argument("--log", type=Path)
     given = parser.parse_args()
     far_side = FarSide(given.latency, given.jitter, given.bad, given.moody, given.log)
-    server = await asyncio.get_running_loop().create_server(
-        lambda: Connection(far_side), "127.0.0.1", given.port, backlog=1024
-    )
-    print(server.sockets[0].getsockname()[1], flush=True)
-    await server.serve_forever()
+    await serve(far_side, given.port)
 
 
 if __name__ == "__main__":
