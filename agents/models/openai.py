@@ -19,6 +19,7 @@ from pydantic import SecretStr
 
 from agents.limits import Turn
 from agents.models.base import Answer, Busy, Declined, Request
+from agents.models.given import Given, Lines
 from errors import HopscribeError, ModelError
 from stores.connection import Connection
 from stores.prices import cost
@@ -81,6 +82,16 @@ class _GatedClient(openai.DefaultAioHttpClient):
     leave the far side idle for as long.
     """
 
+    def __init__(self, **options: Any) -> None:
+        self.lines = Lines()
+        super().__init__(**options)
+
+    def _init_transport(self, *how: Any, **more: Any) -> Any:
+        return self.lines.watch(super()._init_transport(*how, **more))
+
+    def _init_proxy_transport(self, *how: Any, **more: Any) -> Any:
+        return self.lines.watch(super()._init_proxy_transport(*how, **more))
+
     async def send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:
         departure = _DEPARTURE.get()
         departure.leave()
@@ -101,6 +112,7 @@ class OpenAIModel:
         self.parameters: Mapping[str, Any] = {"temperature": connection.temperature}
         self._connection = connection
         self._format = 0
+        self._given = Given()
         # The openai client's aiohttp transport costs half the CPU of its default one; a client of
         # our own also keeps one event loop's connections from being reused in another.
         self._http = _GatedClient(timeout=connection.timeout)
@@ -131,10 +143,14 @@ class OpenAIModel:
             if _dislikes_format(error) and form + 1 < len(FORMATS):
                 self._format = max(self._format, form + 1)
                 return await self.complete(request, turn)
-            raise _translated(error, self.name, self.endpoint) from error
+            raise _translated(error, self.name, self.endpoint, self._connection.key) from error
         finally:
             departure.leave()
-        return _answer(message)
+        answer = _answer(message, self._connection.key)
+        if self._given.elsewhere(_id(message), answer, request.messages):
+            self._http.lines.distrust()
+            raise Busy(f"{self.endpoint} sent again what it had answered to another question.")
+        return answer
 
     def price(self, input_tokens: int | None, output_tokens: int | None) -> int | None:
         if input_tokens is None or output_tokens is None:
@@ -157,14 +173,14 @@ class OpenAIModel:
         return body
 
 
-def _answer(message: AIMessage) -> Answer:
+def _answer(message: AIMessage, key: str) -> Answer:
     usage: Mapping[str, Any] = message.usage_metadata or {}
     refusal = message.additional_kwargs.get("refusal")
     text = message.content if isinstance(message.content, str) else message.text
     finish = str(message.response_metadata.get("finish_reason") or "stop")
     return Answer(
         # A model may stop in the middle of an emoji; what is used must be what is written down.
-        text=str(refusal or text).encode("utf-8", "replace").decode(),
+        text=_without(key, str(refusal or text).encode("utf-8", "replace").decode()),
         finish="refusal" if refusal else finish,
         input_tokens=usage.get("input_tokens"),
         output_tokens=usage.get("output_tokens"),
@@ -184,7 +200,17 @@ def _dislikes_format(error: openai.OpenAIError) -> bool:
     return any(word in said for word in ("response_format", "json_schema", "grammar"))
 
 
-def _translated(error: openai.OpenAIError, name: str, endpoint: str) -> Exception:
+def _id(message: AIMessage) -> str:
+    """The server's name for this completion, where it gave one."""
+    return str(message.response_metadata.get("id") or "")
+
+
+def _without(key: str, said: str) -> str:
+    """What a server said, without our key: some repeat the headers of a request."""
+    return said.replace(key, "[key]") if len(key) >= 8 else said
+
+
+def _translated(error: openai.OpenAIError, name: str, endpoint: str, key: str) -> Exception:
     """Our word for the client's error. Messages never repeat headers or keys."""
     match error:
         case openai.APITimeoutError() if not _unreachable(error):
@@ -209,7 +235,7 @@ def _translated(error: openai.OpenAIError, name: str, endpoint: str) -> Exceptio
         case openai.APIStatusError() if error.status_code >= 500:
             return Busy(f"HTTP {error.status_code} from {endpoint}.", _retry_after(error))
         case openai.APIStatusError():
-            return Declined(f"HTTP {error.status_code} from {endpoint}: {_said(error)}")
+            return Declined(f"HTTP {error.status_code} from {endpoint}: {_said(error, key)}")
         case _:
             return Declined(f"{name}: {type(error).__name__}.")
 
@@ -232,7 +258,7 @@ def _retry_after(error: openai.APIStatusError) -> float | None:
         return None
 
 
-def _said(error: openai.APIStatusError) -> str:
+def _said(error: openai.APIStatusError, key: str) -> str:
     body = error.body
     text = body.get("message", "") if isinstance(body, dict) else ""
-    return str(text)[:300]
+    return _without(key, str(text))[:300]

@@ -190,10 +190,12 @@ class Connection(asyncio.Protocol):
         self.transport.write("\r\n".join(lines).encode() + payload)
 
 
-async def serve(far_side: FarSide, port: int = 0) -> None:
+async def serve(
+    far_side: FarSide, port: int = 0, connection: type[Connection] = Connection
+) -> None:
     """Serve until the process is ended; the port is the first line said."""
     server = await asyncio.get_running_loop().create_server(
-        lambda: Connection(far_side), "127.0.0.1", port, backlog=1024
+        lambda: connection(far_side), "127.0.0.1", port, backlog=1024
     )
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
