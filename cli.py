@@ -28,6 +28,8 @@ data_app = typer.Typer(
     help="Bring data into our layout, look at it, split it.", no_args_is_help=True
 )
 app.add_typer(data_app, name="data")
+stores_app = typer.Typer(help="Look after what a workspace holds.", no_args_is_help=True)
+app.add_typer(stores_app, name="stores")
 
 Data = Annotated[Path, typer.Option("--data", help="Data folder; the bundled sample by default.")]
 Workspace = Annotated[
@@ -163,6 +165,31 @@ def data_split(
     from stores.splits import write_split
 
     _print(dict(write_split(data, scheme=scheme, seed=seed, force=force)), as_json)
+
+
+@stores_app.command("rebuild")
+def stores_rebuild(
+    workspace: Annotated[Path, typer.Option("--workspace", help="The workspace to mend.")],
+    embedder: EmbedderName = None,
+    as_json: AsJson = False,
+) -> None:
+    """Mend damaged stores from each other, without a call; what was damaged is kept beside."""
+    from dataclasses import asdict
+
+    from settings import connection, load
+    from stores.embedders import Embedder, open_embedder
+    from stores.rebuild import rebuild
+    from stores.workspace import occupied
+
+    if not workspace.is_dir():
+        raise UsageError(f"--workspace: {workspace} is not a folder.")
+    settings = load({"embedder": embedder}, Path.cwd())
+
+    def opened(last: str) -> Embedder:
+        return open_embedder(connection(settings.reach(embedder or last or settings.embedder)))
+
+    with occupied(workspace):
+        _print(asdict(rebuild(workspace, opened)), as_json)
 
 
 def _refine(

@@ -2,11 +2,9 @@
 
 from collections.abc import Callable
 
-from agents.checks import NOTHING
 from agents.job import Job
-from graph_ops.graph import id_of, kind_of
-from stores.descriptions import Descriptions, Row
-from stores.ledger import Outcome
+from graph_ops.graph import kind_of
+from stores.descriptions import Descriptions, row_of
 from stores.vectors import Vectors
 
 CHUNK = 2000
@@ -24,7 +22,7 @@ def embed(
     changed = 0
     for hop, layer in enumerate(job.layers):
         for kind in ("item", "user"):
-            rows = [_row(layer[n], job.desk.run) for n in sorted(layer) if kind_of(n) == kind]
+            rows = [row_of(layer[n], job.desk.run) for n in sorted(layer) if kind_of(n) == kind]
             known = descriptions.fingerprints(kind, hop)
             fresh = [row for row in rows if known.get(row.node) != row.fingerprint(embedder)]
             if fresh and not changed and not job.limited:
@@ -35,20 +33,3 @@ def embed(
                 descriptions.write(kind, hop, some, made, embedder)
             changed += len(fresh)
     return changed
-
-
-def _row(outcome: Outcome, run: str) -> Row:
-    return Row(
-        node=outcome.node,
-        text=outcome.text or NOTHING,
-        metadata={
-            "kind": kind_of(outcome.node),
-            "id": id_of(outcome.node),
-            "hop": outcome.hop,
-            "model": outcome.model,
-            "prompt": outcome.prompt,
-            "status": outcome.status,
-            "fallback": outcome.status in ("fallback", "failed"),
-            "run": run,
-        },
-    )

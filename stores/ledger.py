@@ -22,11 +22,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from errors import StoreError
+from stores.sqlite_file import check, connect, create
 
 Status = Literal["accepted", "rejected", "failed"]
 VERSION = 1
 
-_SCHEMA = """
+SCHEMA = """
 CREATE TABLE texts (
     hash TEXT PRIMARY KEY,      -- digest(body)
     body TEXT NOT NULL
@@ -151,13 +152,13 @@ class Ledger:
     def __init__(self, path: Path) -> None:
         self._path = path
         try:
-            self._reader = _connect(path)
-            _create(self._reader, path)
-            self._writer = _connect(path)
+            create(path, SCHEMA, VERSION)
+            check(path, VERSION)
+            self._reader = connect(path)
+            self._writer = connect(path)
         except sqlite3.Error as error:
             raise StoreError(
-                f"{path} cannot be used as a ledger: {error}.",
-                hint="Move it away to start a new one; answers in it would be asked again.",
+                f"{path} cannot be used as a ledger: {error}.", hint=_mend(path)
             ) from error
         self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._write, name="ledger", daemon=True)
@@ -206,7 +207,7 @@ class Ledger:
         except sqlite3.Error as error:
             raise StoreError(
                 f"The ledger {self._path} cannot be read: {error}.",
-                hint="It is damaged. Move it away to start a new one and ask again.",
+                hint=_mend(self._path),
             ) from error
 
     async def record(self, call: Call) -> None:
@@ -270,22 +271,8 @@ class Ledger:
                 return
 
 
-def _connect(path: Path) -> sqlite3.Connection:
-    db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=30)
-    db.execute("PRAGMA journal_mode = WAL")
-    db.execute("PRAGMA synchronous = FULL")
-    return db
-
-
-def _create(db: sqlite3.Connection, path: Path) -> None:
-    (version,) = db.execute("PRAGMA user_version").fetchone()
-    if version == 0:
-        db.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;")
-    elif version != VERSION:
-        raise StoreError(
-            f"{path} was written by another Hopscribe (ledger version {version}, not {VERSION}).",
-            hint="Use that version, or another --workspace.",
-        )
+def _mend(path: Path) -> str:
+    return f"To save what is left of it: python cli.py stores rebuild --workspace {path.parent}"
 
 
 def _commit(db: sqlite3.Connection, works: Sequence[_Work]) -> None:
