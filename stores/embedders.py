@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from errors import ModelError, UsageError, unknown
-from stores.connection import Connection
+from stores.connection import Connection, hide
 
 
 class Embedder(Protocol):
@@ -75,6 +75,7 @@ class OpenAIEmbedder:
         if not connection.model:
             raise UsageError("The embedder openai: needs a model name.", "openai:NAME[@URL]")
         self._connection = connection
+        hide(connection.key)
         self.name = f"openai:{connection.model}@{connection.url}"
 
     def count(self, text: str) -> int:

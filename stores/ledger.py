@@ -85,6 +85,11 @@ def digest(text: str) -> str:
     return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
+def whole(name: str, body: str) -> bool:
+    """Whether a text is what its name says. Half characters were replaced after it was named."""
+    return digest(body) == name or "?" in body
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """One finished call. Messages and reply are whole texts; the ledger keeps each text once."""
@@ -180,12 +185,18 @@ class Ledger:
     def find(self, keys: Iterable[str]) -> dict[str, Reply]:
         """The stored replies to these keys; a key without one is left out."""
         rows = self._read(
-            "SELECT key, body, finish FROM calls JOIN texts ON hash = reply"
+            "SELECT key, hash, body, finish FROM calls JOIN texts ON hash = reply"
             " WHERE key IN (SELECT value FROM json_each(?)) AND status != 'failed'"
             " ORDER BY status = 'accepted', id",
             json.dumps(list(keys)),
         )
-        return {key: Reply(body, finish) for key, body, finish in rows}
+        for _, name, body, _ in rows:
+            if not whole(name, body):
+                raise StoreError(
+                    f"The ledger {self._path} is damaged: a reply is not what was written.",
+                    hint=_mend(self._path),
+                )
+        return {key: Reply(body, finish) for key, _, body, finish in rows}
 
     def repeat(self, fresh: bool) -> int:
         """Which asking this run belongs to: the last one, or with `fresh` the next.

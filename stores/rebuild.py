@@ -19,7 +19,7 @@ from pathlib import Path
 from errors import StoreError
 from stores.descriptions import Descriptions, Row, row_of
 from stores.embedders import Embedder
-from stores.ledger import SCHEMA, VERSION, Outcome, digest
+from stores.ledger import SCHEMA, VERSION, Outcome, digest, whole
 from stores.salvage import salvage
 from stores.sqlite_file import check, connect, create, move_aside
 from stores.vectors import Vectors
@@ -104,7 +104,7 @@ def _mend_ledger(workspace: Path, stored: Descriptions | None, report: Report) -
     create(fresh, SCHEMA, VERSION)
     db = connect(fresh)
     if report.ledger == "damaged":
-        report.saved = salvage(path, db, {"texts": _whole})
+        report.saved = salvage(path, db, {"texts": whole})
         db.execute("DELETE FROM outcomes WHERE text NOT IN (SELECT hash FROM texts)")
         _remember_runs(db)
     if stored is not None:
@@ -115,11 +115,6 @@ def _mend_ledger(workspace: Path, stored: Descriptions | None, report: Report) -
     if report.ledger == "damaged":
         report.put_aside.append(str(move_aside(path)))
     fresh.replace(path)
-
-
-def _whole(name: object, body: object) -> bool:
-    """Whether a text is what its name says. Half characters were replaced after it was named."""
-    return isinstance(body, str) and (digest(body) == name or "?" in body)
 
 
 def _remember_runs(db: sqlite3.Connection) -> None:

@@ -21,7 +21,7 @@ from agents.limits import Turn
 from agents.models.base import Answer, Busy, Declined, Request
 from agents.models.given import Given, Lines
 from errors import HopscribeError, ModelError
-from stores.connection import Connection
+from stores.connection import Connection, hide, without
 from stores.prices import cost
 
 OFFICIAL = "https://api.openai.com/v1"
@@ -111,6 +111,7 @@ class OpenAIModel:
         self.endpoint = connection.url
         self.parameters: Mapping[str, Any] = {"temperature": connection.temperature}
         self._connection = connection
+        hide(connection.key)
         self._format = 0
         self._given = Given()
         # The openai client's aiohttp transport costs half the CPU of its default one; a client of
@@ -180,7 +181,7 @@ def _answer(message: AIMessage, key: str) -> Answer:
     finish = str(message.response_metadata.get("finish_reason") or "stop")
     return Answer(
         # A model may stop in the middle of an emoji; what is used must be what is written down.
-        text=_without(key, str(refusal or text).encode("utf-8", "replace").decode()),
+        text=without(key, str(refusal or text).encode("utf-8", "replace").decode()),
         finish="refusal" if refusal else finish,
         input_tokens=usage.get("input_tokens"),
         output_tokens=usage.get("output_tokens"),
@@ -203,11 +204,6 @@ def _dislikes_format(error: openai.OpenAIError) -> bool:
 def _id(message: AIMessage) -> str:
     """The server's name for this completion, where it gave one."""
     return str(message.response_metadata.get("id") or "")
-
-
-def _without(key: str, said: str) -> str:
-    """What a server said, without our key: some repeat the headers of a request."""
-    return said.replace(key, "[key]") if len(key) >= 8 else said
 
 
 def _translated(error: openai.OpenAIError, name: str, endpoint: str, key: str) -> Exception:
@@ -261,4 +257,4 @@ def _retry_after(error: openai.APIStatusError) -> float | None:
 def _said(error: openai.APIStatusError, key: str) -> str:
     body = error.body
     text = body.get("message", "") if isinstance(body, dict) else ""
-    return _without(key, str(text))[:300]
+    return without(key, str(text))[:300]
