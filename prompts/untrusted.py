@@ -47,11 +47,15 @@ def clean(text: str, cap: int = MAX_CHARS) -> str:
     is begun and ended by it. So data can close neither its fence nor its turn, nor hold one of its
     own. What the cap takes away is marked with […].
     """
+    line = " ".join(_without_turns(_SPACED.sub(" ", visible(text))).split())
+    return line if len(line) <= cap else line[:cap].rstrip() + " […]"
+
+
+def visible(text: str) -> str:
+    """The text without hidden characters, fences and turns of its own; its lines stay."""
     if not text.isascii():
         text = unicodedata.normalize("NFC", _DROPPED.sub("", text)).translate(_FENCES)
-    visible = _SPACED.sub(" ", text)
-    line = " ".join(_without_turns(visible).split())
-    return line if len(line) <= cap else line[:cap].rstrip() + " […]"
+    return _without_turns(text)
 
 
 def _without_turns(text: str) -> str:
