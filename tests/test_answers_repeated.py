@@ -17,40 +17,52 @@ from tests.worlds import make
 FINE, OTHER = Answer("A kettle.", "stop", 4, 2), Answer("A lamp.", "stop", 4, 2)
 
 
+KETTLE, LAMP, POT = 1, 2, 3
+
+
 def test_an_answer_that_went_to_another_question_is_known_again():
     given = Given()
-    assert not given.elsewhere("id-1", FINE, "kettle?")
-    assert not given.elsewhere("id-2", OTHER, "lamp?")
-    assert given.elsewhere("id-1", FINE, "pot?")
-    assert given.elsewhere("id-1", FINE, "pot?"), "and every time it is sent again"
+    assert not given.elsewhere("id-1", FINE, KETTLE, first=KETTLE)
+    assert not given.elsewhere("id-2", OTHER, LAMP, first=LAMP)
+    assert given.elsewhere("id-1", FINE, POT, first=POT)
+    assert given.elsewhere("id-1", FINE, POT, first=POT), "and every time it is sent again"
+
+
+def test_it_belongs_to_the_question_that_it_came_to_first_and_not_to_who_is_faster():
+    given = Given()
+    assert given.first(b"response", KETTLE) == KETTLE
+    assert given.first(b"response", POT) == KETTLE
+    assert given.elsewhere("id-1", FINE, POT, first=KETTLE)
+    assert not given.elsewhere("id-1", FINE, KETTLE, first=KETTLE)
 
 
 def test_the_same_question_may_get_the_same_answer_again():
     given = Given()
-    assert not given.elsewhere("id-1", FINE, "kettle?")
-    assert not given.elsewhere("id-1", FINE, "kettle?")
+    assert not given.elsewhere("id-1", FINE, KETTLE, first=KETTLE)
+    assert not given.elsewhere("id-1", FINE, KETTLE, first=KETTLE)
 
 
 def test_two_completions_may_say_the_same():
     given = Given()
-    assert not given.elsewhere("id-1", FINE, "kettle?")
-    assert not given.elsewhere("id-2", FINE, "pot?")
+    assert not given.elsewhere("id-1", FINE, KETTLE, first=KETTLE)
+    assert not given.elsewhere("id-2", FINE, POT, first=POT)
 
 
 @pytest.mark.parametrize("name", ["", "chatcmpl-0"])
 def test_a_server_that_names_nothing_or_all_alike_is_believed(name):
     given = Given()
     for n in range(3):
-        assert not given.elsewhere(name, Answer(f"Text {n}"), f"question {n}")
-    assert not given.elsewhere(name, Answer("None"), "question 8")
-    assert not given.elsewhere(name, Answer("None"), "question 9")
+        assert not given.elsewhere(name, Answer(f"Text {n}"), n, first=n)
+    assert not given.elsewhere(name, Answer("None"), 8, first=8)
+    assert not given.elsewhere(name, Answer("None"), 9, first=8)
 
 
 def test_only_the_last_answers_are_remembered():
     given = Given()
     for n in range(MOST + 100):
-        given.elsewhere(f"id-{n}", FINE, f"question {n}")
-    assert len(given._by_name) == MOST
+        given.first(b"%d" % n, n)
+        given.elsewhere(f"id-{n}", FINE, n, first=n)
+    assert len(given._by_name) == len(given._first) == MOST
 
 
 @pytest.mark.parametrize("late", ["no", "yes"])

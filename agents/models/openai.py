@@ -19,7 +19,7 @@ from pydantic import SecretStr
 
 from agents.limits import Turn
 from agents.models.base import Answer, Busy, Declined, Request
-from agents.models.given import Given, Lines
+from agents.models.given import Given, hang_up, note_lines, watched
 from errors import HopscribeError, ModelError
 from stores.connection import Connection, hide, without
 from stores.prices import cost
@@ -61,10 +61,17 @@ class _LeanChat(ChatOpenAI):
 
 
 class _Departure:
-    """A call on its way out: it makes room for the next one to prepare when it leaves."""
+    """A call on its way out: it makes room for the next one to prepare when it leaves.
 
-    def __init__(self, preparing: asyncio.Semaphore, turn: Turn) -> None:
+    `first` is the question (its hash) that its response was the response to, before this one.
+    """
+
+    def __init__(self, preparing: asyncio.Semaphore, turn: Turn, given: Given, asked: int) -> None:
         self._preparing, self.turn, self._left = preparing, turn, False
+        self._given, self.asked, self.first = given, asked, asked
+
+    def arrived(self, response: bytes) -> None:
+        self.first = self._given.first(response, self.asked)
 
     def leave(self) -> None:
         if not self._left:
@@ -82,22 +89,18 @@ class _GatedClient(openai.DefaultAioHttpClient):
     leave the far side idle for as long.
     """
 
-    def __init__(self, **options: Any) -> None:
-        self.lines = Lines()
-        super().__init__(**options)
-
     def _init_transport(self, *how: Any, **more: Any) -> Any:
-        return self.lines.watch(super()._init_transport(*how, **more))
+        return watched(super()._init_transport(*how, **more))
 
     def _init_proxy_transport(self, *how: Any, **more: Any) -> Any:
-        return self.lines.watch(super()._init_proxy_transport(*how, **more))
+        return watched(super()._init_proxy_transport(*how, **more))
 
     async def send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:
         departure = _DEPARTURE.get()
         departure.leave()
         async with departure.turn:
             response = await super().send(request, **options)
-            await response.aread()
+            departure.arrived(await response.aread())
             return response
 
 
@@ -130,8 +133,9 @@ class OpenAIModel:
 
     async def complete(self, request: Request, turn: Turn) -> Answer:
         form = self._format
-        departure = _Departure(self._preparing, turn)
+        departure = _Departure(self._preparing, turn, self._given, hash(request.messages))
         _DEPARTURE.set(departure)
+        lines = note_lines()
         await self._preparing.acquire()
         try:
             message = await self._chat.ainvoke(
@@ -148,9 +152,11 @@ class OpenAIModel:
         finally:
             departure.leave()
         answer = _answer(message, self._connection.key)
-        if self._given.elsewhere(_id(message), answer, request.messages):
-            self._http.lines.distrust()
-            raise Busy(f"{self.endpoint} sent again what it had answered to another question.")
+        asked, first = departure.asked, departure.first
+        repeated = self._given.elsewhere(_id(message), answer, asked, first)
+        if repeated or any(line.doubted for line in lines):
+            hang_up(lines)
+            raise Busy(f"{self.endpoint} sent what may be the answer to another question.")
         return answer
 
     def price(self, input_tokens: int | None, output_tokens: int | None) -> int | None:
