@@ -69,9 +69,12 @@ class _Departure:
     def __init__(self, preparing: asyncio.Semaphore, turn: Turn, given: Given, asked: int) -> None:
         self._preparing, self.turn, self._left = preparing, turn, False
         self._given, self.asked, self.first = given, asked, asked
+        self.lines = note_lines()
 
     def arrived(self, response: bytes) -> None:
         self.first = self._given.first(response, self.asked)
+        if self.first != self.asked:
+            hang_up(self.lines)
 
     def leave(self) -> None:
         if not self._left:
@@ -135,7 +138,6 @@ class OpenAIModel:
         form = self._format
         departure = _Departure(self._preparing, turn, self._given, hash(request.messages))
         _DEPARTURE.set(departure)
-        lines = note_lines()
         await self._preparing.acquire()
         try:
             message = await self._chat.ainvoke(
@@ -154,8 +156,8 @@ class OpenAIModel:
         answer = _answer(message, self._connection.key)
         asked, first = departure.asked, departure.first
         repeated = self._given.elsewhere(_id(message), answer, asked, first)
-        if repeated or any(line.doubted for line in lines):
-            hang_up(lines)
+        if repeated or any(line.doubted for line in departure.lines):
+            hang_up(departure.lines)
             raise Busy(f"{self.endpoint} sent what may be the answer to another question.")
         return answer
 
