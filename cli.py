@@ -29,6 +29,8 @@ data_app = typer.Typer(
 models_app = typer.Typer(help="See which models there are; prove one fit.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
 app.add_typer(models_app, name="models")
+stores_app = typer.Typer(help="Look after what a workspace holds.", no_args_is_help=True)
+app.add_typer(stores_app, name="stores")
 
 Data = Annotated[Path, typer.Option("--data", help="Data folder; the bundled sample by default.")]
 Workspace = Annotated[
@@ -218,6 +220,31 @@ def models_check(
         _print({"name": name, "ok": not problems, "problems": told}, as_json)
     if problems:
         raise typer.Exit(2)
+
+
+@stores_app.command("rebuild")
+def stores_rebuild(
+    workspace: Annotated[Path, typer.Option("--workspace", help="The workspace to mend.")],
+    embedder: EmbedderName = None,
+    as_json: AsJson = False,
+) -> None:
+    """Mend damaged stores from each other, without a call; what was damaged is kept beside."""
+    from dataclasses import asdict
+
+    from settings import connection, load
+    from stores.embedders import Embedder, open_embedder
+    from stores.rebuild import rebuild
+    from stores.workspace import occupied
+
+    if not workspace.is_dir():
+        raise UsageError(f"--workspace: {workspace} is not a folder.")
+    settings = load({"embedder": embedder}, Path.cwd())
+
+    def opened(last: str) -> Embedder:
+        return open_embedder(connection(settings.reach(embedder or last or settings.embedder)))
+
+    with occupied(workspace):
+        _print(asdict(rebuild(workspace, opened)), as_json)
 
 
 def _refine(

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from agents.models.base import Answer
+from agents.orders import instruction_like
 from agents.replies import Profile, Refinement, Reply
 from prompts.untrusted import CLOSE, OPEN, clean
 
@@ -20,27 +21,6 @@ _REFUSAL = re.compile(
     r"^\W*(?:(?:i['’]?m |i am )?sorry\b[,.]? (?:but )?(?:i|there is no)\b"
     r"|i['’]?m unable|i am unable|as an ai\b|(?:unfortunately,? )?i (?:cannot|can['’]?t) "
     r"(?:help|assist|comply|provide|describe|summari[sz]e)|as a language model)",
-    re.IGNORECASE,
-)
-_INSTRUCTION = re.compile(
-    # An order to drop what was said before: the verb, who said it, and a word for orders.
-    r"\b(?:ignore|disregard|forget|override|bypass)\s+(?:[\w']+\s+){0,4}?"
-    r"(?:previous|prior|above|earlier|preceding|other|these|those|all|any|your|my|system)\s+"
-    r"(?:of\s+)?(?:(?:the|these|your|my)\s+)?(?:previous\s+|prior\s+|above\s+|system\s+)?"
-    r"(?:instructions?|prompts?|directions|guidelines|directives|commands|messages)\b"
-    r"|\b(?:ignore|disregard|forget)\s+(?:\w+\s+){0,2}(?:previous|prior|above|earlier)\s+rules\b"
-    r"|\b(?:ignore|disregard|forget)\s+(?:(?:everything|anything|all|of|the)\s+)*"
-    r"(?:(?:above|before\s+this)\b(?!-)|(?:that\s+|what\s+)?you\s+(?:were|have\s+been|are)\s+told)"
-    r"|\b(?:reveal|print|show|repeat|output)\s+(?:me\s+)?(?:your|the)\s+(?:system\s+)?prompt\b"
-    r"|\bdo\s+not\s+follow\s+the\s+(?:previous|prior|above|earlier)\s+instructions"
-    r"|^\W*(?:system|assistant|developer)(?:\s+prompt|\s+message)?\s*:"
-    r"|\byou\s+are\s+(?:now|no\s+longer)\s+(?:an?|DAN)\b|\bfrom\s+now\s+on,?\s+you\s+are\b"
-    r"|\b(?:always\s+)(?:recommend|rank|rate)\s+(?:this|it)\b"
-    r"|\b(?:rank|rate)\s+(?:this|it)\s+(?:\w+\s+)?(?:first|above\s+all)\s+(?:for|of)\s+(?:every|all)"
-    r"|\bignor\w*\s+(?:\w+\s+){0,4}(?:instrucciones|instructions|anweisungen|instru[çc][õo]es)\b"
-    r"|\boubliez\s+(?:\w+\s+){0,4}instructions\b|忽略.{0,8}(?:指令|指示|提示)"
-    r"|تجاهل.{0,12}(?:التعليمات|الأوامر)"
-    r"|https?://\w|www\.\w+\.|\b[\w.+-]+@[\w-]+\.\w{2,}|<\|\w+\|>|<script",
     re.IGNORECASE,
 )
 _CJK = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
@@ -69,15 +49,21 @@ def judge(
     try:
         reply = form.model_validate(_json_object(answer.text))
     except ValidationError as error:
-        problems = "; ".join(
-            f"{'.'.join(map(str, e['loc'])) or 'the object'}: {e['msg']}" for e in error.errors()
-        )
+        problems = "; ".join(f"{_place(e['loc'])}: {e['msg']}" for e in error.errors())
         return Verdict(None, f"its JSON does not have the form asked for ({problems}).")
     except ValueError as error:
         return Verdict(None, f"it is not one JSON object ({error}).")
     kept = tidy(reply)
     problem = "" if kept.text == NOTHING else complaint(kept.text, max_words, language)
     return Verdict(None if problem else kept, problem)
+
+
+def _place(path: tuple[int | str, ...]) -> str:
+    """Where in a reply something is wrong. A key that is no plain word is not repeated: the
+    complaint stands outside of every fence, and the reply may come from hostile data.
+    """
+    names = [name if re.fullmatch(r"\w{1,20}", name) else "a key" for name in map(str, path)]
+    return ".".join(names) or "the object"
 
 
 def tidy(reply: Reply) -> Reply:
@@ -87,11 +73,6 @@ def tidy(reply: Reply) -> Reply:
         text = NOTHING
     name = "summarization" if isinstance(reply, Profile) else "description"
     return reply.model_copy(update={name: text})
-
-
-def instruction_like(text: str) -> bool:
-    """Whether a text reads as an order to a model, a link or an advertisement."""
-    return _INSTRUCTION.search(text) is not None
 
 
 def words(text: str) -> int:

@@ -10,13 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.ask import Desk
-from agents.checks import NOTHING
 from agents.job import Job
 from agents.limits import Gate
 from agents.pace import Pace
-from graph_ops.graph import id_of, kind_of
-from stores.descriptions import Descriptions, Row
-from stores.rows import Call, Outcome
+from graph_ops.graph import kind_of
+from stores.descriptions import Descriptions, row_of
+from stores.rows import Call
 from stores.vectors import Vectors
 
 CHUNK = 2000
@@ -104,7 +103,7 @@ def embed(job: Job, descriptions: Descriptions, embedding: Embedding) -> int:
     changed = 0
     for hop, layer in enumerate(job.layers):
         for kind in ("item", "user"):
-            rows = [_row(layer[n], job.desk.run) for n in sorted(layer) if kind_of(n) == kind]
+            rows = [row_of(layer[n], job.desk.run) for n in sorted(layer) if kind_of(n) == kind]
             known = descriptions.fingerprints(kind, hop)
             fresh = [row for row in rows if known.get(row.node) != row.fingerprint(embedder)]
             if fresh and not changed and not job.limited:
@@ -115,20 +114,3 @@ def embed(job: Job, descriptions: Descriptions, embedding: Embedding) -> int:
                 descriptions.write(kind, hop, some, made, embedder)
             changed += len(fresh)
     return changed
-
-
-def _row(outcome: Outcome, run: str) -> Row:
-    return Row(
-        node=outcome.node,
-        text=outcome.text or NOTHING,
-        metadata={
-            "kind": kind_of(outcome.node),
-            "id": id_of(outcome.node),
-            "hop": outcome.hop,
-            "model": outcome.model,
-            "prompt": outcome.prompt,
-            "status": outcome.status,
-            "fallback": outcome.status in ("fallback", "failed"),
-            "run": run,
-        },
-    )

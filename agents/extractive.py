@@ -8,11 +8,12 @@ phrases they add. The same evidence always gives the same text, in the evidence'
 import re
 from collections.abc import Sequence
 
-from agents.checks import NOTHING, complaint, instruction_like, words
+from agents.checks import NOTHING, complaint, words
 from agents.models.base import Evidence
+from agents.orders import instruction_like
 from graph_ops.budget import CUT, shorten
 from graph_ops.evidence import Chosen, ItemEvidence, RefineEvidence, UserEvidence
-from prompts.untrusted import clean
+from prompts.untrusted import clean, visible
 
 # Words by which reviewers judge rather than describe: a phrase of nothing else tells nothing.
 _FILLER = frozenset(
@@ -168,7 +169,9 @@ def bare(text: str) -> str:
 
 
 def _sentences(text: str) -> list[str]:
-    parts = re.split(r"(?<=[.!?])\s+|(?<=[。！？])|\s*\n+\s*", text.replace(CUT, ""))
+    # Before the cut: a turn of its own may begin in one sentence and end in another.
+    shown = visible(text.replace(CUT, ""))
+    parts = re.split(r"(?<=[.!?])\s+|(?<=[。！？])|\s*\n+\s*", shown)
     kept = [clean(part) for part in parts]
     return [p for p in kept if p and not instruction_like(p)]
 

@@ -7,6 +7,7 @@ can hide in it. The check on replies (agents.checks) is the other half.
 
 import re
 import unicodedata
+from bisect import bisect_left
 
 OPEN, CLOSE = "⟦", "⟧"
 MAX_CHARS = 6000
@@ -21,24 +22,54 @@ _DROPPED = re.compile(
     "\ud800-\udfff\ue000-\uf8ff\U000f0000-\U0010ffff]"
 )
 _SPACED = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-_FENCES = str.maketrans({OPEN: "[", CLOSE: "]"})
+# Our fence and the brackets that could be taken for it: white and double ones. 【】 and 「」 stay,
+# Chinese and Japanese are written with them.
+_FENCES = str.maketrans(OPEN + "〚⟬〘〖⦗⁅⸢⟪" + CLOSE + "〛⟭〙〗⦘⁆⸥⟫", "[" * 9 + "]" * 9)
 _CHAT_MARKUP = re.compile(
-    r"<\|[\w ]{0,40}\|>|<\||\|>|<｜|｜>|\[/?INST\]|<</?SYS>>|</?s>|<(?:start|end)_of_turn>",
+    r"<\|[\w ]{0,40}\|>|<\||\|>|<｜|｜>|\[/?INST\]|<</?SYS>>|</?s>|<(?:start|end)_of_turn>"
+    r"|</?(?:system|assistant|user|human|instructions?|think|tool_\w{1,20}|bos|eos|pad)>"
+    r"|\[/?(?:SYSTEM|ASSISTANT|USER|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS)\]",
     re.IGNORECASE,
 )
+
+
+# What begins and what ends a turn in some chat template; text between the two is nobody's review.
+_BEGINS = re.compile(
+    r"start|INST|SYS|^<\|?(?:system|user|assistant|human|instruction)", re.IGNORECASE
+)
+_ENDS = re.compile(r"/|im_end|eot|end_of_turn|^<\|end\|>", re.IGNORECASE)
 
 
 def clean(text: str, cap: int = MAX_CHARS) -> str:
     """One line of visible text: no control, direction or hidden characters, at most `cap` long.
 
-    Our fence characters become square brackets and chat-template markup goes, so that data can
-    close neither its fence nor its turn. What the cap takes away is marked with […].
+    Our fence characters become square brackets; chat-template markup goes, and with it a turn that
+    is begun and ended by it. So data can close neither its fence nor its turn, nor hold one of its
+    own. What the cap takes away is marked with […].
     """
+    line = " ".join(_without_turns(_SPACED.sub(" ", visible(text))).split())
+    return line if len(line) <= cap else line[:cap].rstrip() + " […]"
+
+
+def visible(text: str) -> str:
+    """The text without hidden characters, fences and turns of its own; its lines stay."""
     if not text.isascii():
         text = unicodedata.normalize("NFC", _DROPPED.sub("", text)).translate(_FENCES)
-    visible = _SPACED.sub(" ", text)
-    line = " ".join(_CHAT_MARKUP.sub(" ", visible).split())
-    return line if len(line) <= cap else line[:cap].rstrip() + " […]"
+    return _without_turns(text)
+
+
+def _without_turns(text: str) -> str:
+    marks = list(_CHAT_MARKUP.finditer(text))
+    kept, position, ends = [], 0, [m.start() for m in marks if _ENDS.search(m[0])]
+    for mark in marks:
+        if mark.start() < position:
+            continue
+        kept.append(text[position : mark.start()])
+        position = mark.end()
+        if _BEGINS.search(mark[0]) and not _ENDS.search(mark[0]):
+            after = bisect_left(ends, mark.end())
+            position = ends[after] if after < len(ends) else position
+    return " ".join([*kept, text[position:]])
 
 
 def fence(text: str | None, label: str, cap: int = MAX_CHARS) -> str:

@@ -8,7 +8,9 @@ are refused, and writing over a row is five times slower than deleting and addin
 Everything here can be made again from the ledger without a call. One process owns the folder.
 """
 
+import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -18,6 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from errors import StoreError
+from stores.rows import Outcome
+from stores.sqlite_file import check
 
 BATCH = 2000
 
@@ -36,30 +40,72 @@ class Row:
         return sha256(repr((self.text, embedder, facts)).encode()).hexdigest()[:16]
 
 
+def row_of(outcome: Outcome, run: str) -> Row:
+    """An outcome as it is kept here."""
+    kind, _, name = outcome.node.partition(":")
+    return Row(
+        node=outcome.node,
+        # As a model says that it knows nothing; Chroma takes no empty text.
+        text=outcome.text or "None",
+        metadata={
+            "kind": kind,
+            "id": name,
+            "hop": outcome.hop,
+            "model": outcome.model,
+            "prompt": outcome.prompt,
+            "status": outcome.status,
+            "fallback": outcome.status in ("fallback", "failed"),
+            "run": run,
+        },
+    )
+
+
 class Descriptions:
     """The Chroma folder of a workspace."""
 
     def __init__(self, folder: Path) -> None:
         import chromadb
         from chromadb.config import Settings
-        from chromadb.errors import ChromaError
 
-        try:
-            self._client = chromadb.PersistentClient(
+        self._folder = folder
+        with self._told("opened"):
+            if (folder / "chroma.sqlite3").exists():
+                check(folder / "chroma.sqlite3", 0)
+            self._client: Any = chromadb.PersistentClient(
                 path=str(folder), settings=Settings(anonymized_telemetry=False)
             )
             self._names = {c.name for c in self._client.list_collections()}
-        except (ChromaError, OSError, ValueError) as error:
+            for name in self._names:
+                # Loads the index of the vectors: a file of it that is gone or cut shows here.
+                some = self._client.get_collection(name, embedding_function=None)
+                some.get(limit=1, include=["embeddings"])
+
+    @contextmanager
+    def _told(self, what: str) -> Iterator[None]:
+        from chromadb.errors import ChromaError
+
+        try:
+            yield
+        except (ChromaError, sqlite3.Error, OSError, ValueError) as error:
             raise StoreError(
-                f"The Chroma folder {folder} cannot be opened: {error}.",
-                hint="Move it away and run the same command again: it is made anew from the "
-                "ledger, without a call.",
+                f"The Chroma folder {self._folder} cannot be {what}: {error}.",
+                hint="It can be made anew from the ledger, without a call: "
+                f"python cli.py stores rebuild --workspace {self._folder.parent}",
             ) from error
+
+    def close(self) -> None:
+        """Let go of the folder: Chroma keeps what it once opened for the life of the process."""
+        self._client.close()
+
+    def layers(self) -> list[tuple[str, int]]:
+        """Kind and hop of everything that is stored."""
+        parts = [name.split("-hop-") for name in sorted(self._names)]
+        return [(kind, int(hop)) for kind, hop in parts]
 
     def fingerprints(self, kind: str, hop: int) -> dict[str, str]:
         """The fingerprint of each stored row, by node."""
         return {
-            node: str(metadata["fingerprint"])
+            node: str(metadata.get("fingerprint", ""))
             for page in self._pages(kind, hop, ["metadatas"])
             for node, metadata in zip(page["ids"], page["metadatas"], strict=True)
         }
@@ -68,25 +114,26 @@ class Descriptions:
         self, kind: str, hop: int, rows: Sequence[Row], vectors: NDArray[np.float32], embedder: str
     ) -> None:
         """Store these rows in place of older ones of the same nodes."""
-        collection = self._collection(kind, hop)
-        if collection.metadata.get("embedder") != embedder:
-            # Vectors of two embedders do not compare, and may differ in width.
-            self._client.delete_collection(collection.name)
-            self._names.discard(collection.name)
-            collection = self._collection(kind, hop, embedder)
-        for start in range(0, len(rows), BATCH):
-            some = rows[start : start + BATCH]
-            ids = [row.node for row in some]
-            if collection.count():
-                collection.delete(ids=ids)
-            collection.add(
-                ids=ids,
-                documents=[row.text for row in some],
-                embeddings=vectors[start : start + BATCH],
-                metadatas=[
-                    {**row.metadata, "fingerprint": row.fingerprint(embedder)} for row in some
-                ],
-            )
+        with self._told("written"):
+            collection = self._collection(kind, hop)
+            if collection.metadata.get("embedder") != embedder:
+                # Vectors of two embedders do not compare, and may differ in width.
+                self._client.delete_collection(collection.name)
+                self._names.discard(collection.name)
+                collection = self._collection(kind, hop, embedder)
+            for start in range(0, len(rows), BATCH):
+                some = rows[start : start + BATCH]
+                ids = [row.node for row in some]
+                if collection.count():
+                    collection.delete(ids=ids)
+                collection.add(
+                    ids=ids,
+                    documents=[row.text for row in some],
+                    embeddings=vectors[start : start + BATCH],
+                    metadatas=[
+                        {**row.metadata, "fingerprint": row.fingerprint(embedder)} for row in some
+                    ],
+                )
 
     def texts(self, kind: str, hop: int) -> dict[str, str]:
         """Every description of a kind at a hop, by node."""
@@ -117,23 +164,30 @@ class Descriptions:
         nodes = sorted(by_node)
         if not nodes:
             return [], np.empty((0, 0), dtype=np.float32)
-        return nodes, np.stack([by_node[node] for node in nodes]).astype(np.float32)
+        vectors = np.stack([by_node[node] for node in nodes]).astype(np.float32)
+        with self._told("read"):
+            # Every vector was written with length 1; Chroma keeps no checksum of its own.
+            if not np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-3):
+                raise ValueError(f"embeddings of {kind}-hop-{hop} are damaged")
+        return nodes, vectors
 
     def drop_above(self, hop: int) -> list[int]:
         """Remove the hops above `hop`: they no longer follow from what is below. Says which."""
         gone = set()
-        for name in sorted(self._names):
-            its_hop = int(name.rpartition("-")[2])
-            if its_hop > hop:
-                self._client.delete_collection(name)
-                self._names.discard(name)
-                gone.add(its_hop)
+        with self._told("written"):
+            for name in sorted(self._names):
+                its_hop = int(name.rpartition("-")[2])
+                if its_hop > hop:
+                    self._client.delete_collection(name)
+                    self._names.discard(name)
+                    gone.add(its_hop)
         return sorted(gone)
 
     def embedders(self) -> set[str]:
         """Who made the vectors that are stored."""
-        found = (self._client.get_collection(n, embedding_function=None) for n in self._names)
-        return {str(one.metadata["embedder"]) for one in found if one.count()}
+        with self._told("read"):
+            found = (self._client.get_collection(n, embedding_function=None) for n in self._names)
+            return {str(one.metadata["embedder"]) for one in found if one.count()}
 
     def _collection(self, kind: str, hop: int, embedder: str = "") -> Any:
         name = f"{kind}-hop-{hop}"
@@ -152,6 +206,7 @@ class Descriptions:
     def _pages(self, kind: str, hop: int, include: list[str]) -> Iterator[Any]:
         if f"{kind}-hop-{hop}" not in self._names:
             return
-        collection = self._collection(kind, hop)
-        for offset in range(0, collection.count(), BATCH):
-            yield collection.get(limit=BATCH, offset=offset, include=include)
+        with self._told("read"):
+            collection = self._collection(kind, hop)
+            for offset in range(0, collection.count(), BATCH):
+                yield collection.get(limit=BATCH, offset=offset, include=include)

@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from errors import StoreError
-from stores.rows import SCHEMA, Call, Outcome, Past, Reply, insert_calls, insert_outcomes
+from stores.rows import SCHEMA, Call, Outcome, Past, Reply, insert_calls, insert_outcomes, whole
+from stores.sqlite_file import check, connect, create
 
 VERSION = 1
 
@@ -36,13 +37,13 @@ class Ledger:
     def __init__(self, path: Path) -> None:
         self._path = path
         try:
-            self._reader = _connect(path)
-            _create(self._reader, path)
-            self._writer = _connect(path)
+            create(path, SCHEMA, VERSION)
+            check(path, VERSION)
+            self._reader = connect(path)
+            self._writer = connect(path)
         except sqlite3.Error as error:
             raise StoreError(
-                f"{path} cannot be used as a ledger: {error}.",
-                hint="Move it away to start a new one; answers in it would be asked again.",
+                f"{path} cannot be used as a ledger: {error}.", hint=_mend(path)
             ) from error
         self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._write, name="ledger", daemon=True)
@@ -64,12 +65,18 @@ class Ledger:
     def find(self, keys: Iterable[str]) -> dict[str, Reply]:
         """The stored replies to these keys; a key without one is left out."""
         rows = self._read(
-            "SELECT key, body, finish FROM calls JOIN texts ON hash = reply"
+            "SELECT key, hash, body, finish FROM calls JOIN texts ON hash = reply"
             " WHERE key IN (SELECT value FROM json_each(?)) AND status != 'failed'"
             " ORDER BY status = 'accepted', id",
             json.dumps(list(keys)),
         )
-        return {key: Reply(body, finish) for key, body, finish in rows}
+        for _, name, body, _ in rows:
+            if not whole(name, body):
+                raise StoreError(
+                    f"The ledger {self._path} is damaged: a reply is not what was written.",
+                    hint=_mend(self._path),
+                )
+        return {key: Reply(body, finish) for key, _, body, finish in rows}
 
     def recent(self, model: str, endpoint: str, most: int = 100) -> list[Past]:
         """The last answers of a model, `most` of each prompt, whatever became of them."""
@@ -114,7 +121,7 @@ class Ledger:
         except sqlite3.Error as error:
             raise StoreError(
                 f"The ledger {self._path} cannot be read: {error}.",
-                hint="It is damaged. Move it away to start a new one and ask again.",
+                hint=_mend(self._path),
             ) from error
 
     async def record(self, call: Call) -> None:
@@ -178,22 +185,8 @@ class Ledger:
                 return
 
 
-def _connect(path: Path) -> sqlite3.Connection:
-    db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=30)
-    db.execute("PRAGMA journal_mode = WAL")
-    db.execute("PRAGMA synchronous = FULL")
-    return db
-
-
-def _create(db: sqlite3.Connection, path: Path) -> None:
-    (version,) = db.execute("PRAGMA user_version").fetchone()
-    if version == 0:
-        db.executescript(f"BEGIN; {SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;")
-    elif version != VERSION:
-        raise StoreError(
-            f"{path} was written by another Hopscribe (ledger version {version}, not {VERSION}).",
-            hint="Use that version, or another --workspace.",
-        )
+def _mend(path: Path) -> str:
+    return f"To save what is left of it: python cli.py stores rebuild --workspace {path.parent}"
 
 
 def _commit(db: sqlite3.Connection, works: Sequence[_Work]) -> None:

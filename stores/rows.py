@@ -67,6 +67,11 @@ def digest(text: str) -> str:
     return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
+def whole(name: str, body: str) -> bool:
+    """Whether a text is what its name says. Half characters were replaced after it was named."""
+    return digest(body) == name or "?" in body
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """One finished call. Messages and reply are whole texts; the ledger keeps each text once."""

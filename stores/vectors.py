@@ -17,7 +17,12 @@ from numpy.typing import NDArray
 from errors import StoreError
 from stores.embedders import Embedder
 from stores.rows import digest
+from stores.sqlite_file import check, create
 
+_SCHEMA = (
+    "CREATE TABLE vectors (embedder TEXT, hash TEXT, tokens INTEGER, vector BLOB,"
+    " PRIMARY KEY (embedder, hash)) WITHOUT ROWID;"
+)
 PARAGRAPH = "\n\n"
 BATCH = 256
 Vector = NDArray[np.float32]
@@ -65,12 +70,9 @@ class Vectors:
     def __init__(self, path: Path, embedder: Embedder) -> None:
         self.embedder, self._path = embedder, path
         try:
+            create(path, _SCHEMA, 0)
+            check(path, 0)
             self._db = sqlite3.connect(path, check_same_thread=False)
-            self._db.execute("PRAGMA journal_mode = WAL")
-            self._db.execute(
-                "CREATE TABLE IF NOT EXISTS vectors (embedder TEXT, hash TEXT, tokens INTEGER,"
-                " vector BLOB, PRIMARY KEY (embedder, hash)) WITHOUT ROWID"
-            )
         except sqlite3.Error as error:
             raise self._unusable(error) from error
 

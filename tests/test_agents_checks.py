@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.checks import DECLINES, NOTHING, instruction_like, judge, other_language, tidy, words
+from agents.checks import DECLINES, NOTHING, judge, other_language, tidy, words
 from agents.models.base import Answer
+from agents.orders import instruction_like
 from agents.replies import Profile, Refinement
 
 FINE = "This reader enjoys slow, character-driven novels about families and small towns."

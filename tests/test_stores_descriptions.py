@@ -1,5 +1,7 @@
 """Descriptions in a real Chroma folder: rows by node, in order, exact, replaceable."""
 
+import random
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -74,3 +76,29 @@ def test_a_broken_folder_says_how_to_go_on(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="cannot be opened") as caught:
         Descriptions(tmp_path)
     assert "made anew" in caught.value.hint
+
+
+@pytest.mark.parametrize("file", ["header.bin", "data_level0.bin", "index_metadata.pickle"])
+@pytest.mark.parametrize("how", ["gone", "garbled"])
+def test_a_damaged_index_is_told_when_the_folder_is_opened(tmp_path: Path, file, how) -> None:
+    # Chroma writes the index of a collection to disk when it has a thousand rows.
+    stored = Descriptions(tmp_path / "whole")
+    stored.write("item", 0, rows(1200), unit_vectors(1200), "e")
+    stored.close()
+    # A copy, because Chroma keeps what it once opened.
+    shutil.copytree(tmp_path / "whole", tmp_path / "damaged")
+    (path,) = (tmp_path / "damaged").glob(f"*/{file}")
+    if how == "gone":
+        path.unlink()
+    else:
+        path.write_bytes(random.Random(1).randbytes(path.stat().st_size))
+    with pytest.raises(StoreError, match="Chroma folder") as caught:
+        Descriptions(tmp_path / "damaged").vectors("item", 0)
+    assert "stores rebuild" in caught.value.hint
+
+
+def test_embeddings_that_are_not_what_was_written_are_told(tmp_path: Path) -> None:
+    stored = Descriptions(tmp_path)
+    stored.write("item", 0, rows(1), 3 * unit_vectors(1), "e")
+    with pytest.raises(StoreError, match="damaged"):
+        stored.vectors("item", 0)

@@ -112,6 +112,26 @@ def test_a_file_that_is_no_ledger_is_refused_and_left_alone(tmp_path: Path) -> N
     assert path.read_bytes() == before
 
 
+def test_a_reply_that_changed_on_disk_is_not_taken_for_what_was_said(tmp_path: Path) -> None:
+    path = tmp_path / "l.sqlite"
+    with Ledger(path) as ledger:
+        record(ledger, CALL)
+    path.write_bytes(path.read_bytes().replace(b"A kettle.", b"A cattle."))
+    with Ledger(path) as ledger, pytest.raises(StoreError, match="not what was written"):
+        ledger.find(["k1"])
+
+
+@pytest.mark.parametrize("left", [0, 5000, 20_000])
+def test_a_ledger_that_was_cut_is_refused(tmp_path: Path, left: int) -> None:
+    path = tmp_path / "l.sqlite"
+    with Ledger(path) as ledger:
+        record(ledger, *(replace(CALL, key=f"k{n}", reply=f"reply {n}") for n in range(500)))
+    path.write_bytes(path.read_bytes()[:left])
+    with pytest.raises(StoreError, match="cannot be used as a ledger") as caught:
+        Ledger(path)
+    assert "stores rebuild" in caught.value.hint
+
+
 def test_a_ledger_of_another_version_is_refused(tmp_path: Path) -> None:
     db = sqlite3.connect(tmp_path / "l.sqlite")
     db.execute("PRAGMA user_version = 99")

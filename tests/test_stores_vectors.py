@@ -2,6 +2,8 @@
 
 import importlib.util
 import sqlite3
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
@@ -185,7 +187,7 @@ def test_windows_of_one_sentence_are_weighted_by_tokens_as_well(vectors):
 
 @given(st.lists(st.text("abc .\n", min_size=1).filter(str.strip), min_size=1, max_size=8))
 def test_every_row_has_length_one(some):
-    with Vectors(":memory:", Letters()) as opened:
+    with TemporaryDirectory() as home, Vectors(Path(home) / "v.sqlite", Letters()) as opened:
         lengths = np.linalg.norm(opened.embed(some), axis=1)
     hollow = [not set(text) & set("abc") for text in some]
     assert lengths == pytest.approx(np.where(hollow, 0, 1), abs=1e-5)

@@ -22,8 +22,9 @@ from pydantic import SecretStr
 
 from agents.limits import Turn
 from agents.models.base import Answer, Busy, Declined, Request
+from agents.models.given import Given, hang_up, note_lines, watched
 from errors import HopscribeError, ModelError
-from stores.connection import Connection
+from stores.connection import Connection, hide, without
 from stores.prices import cost
 
 OFFICIAL = "https://api.openai.com/v1"
@@ -65,10 +66,20 @@ class _LeanChat(ChatOpenAI):
 
 
 class _Departure:
-    """A call on its way out: it makes room for the next one to prepare when it leaves."""
+    """A call on its way out: it makes room for the next one to prepare when it leaves.
 
-    def __init__(self, preparing: asyncio.Semaphore, turn: Turn) -> None:
+    `first` is the question (its hash) that its response was the response to, before this one.
+    """
+
+    def __init__(self, preparing: asyncio.Semaphore, turn: Turn, given: Given, asked: int) -> None:
         self._preparing, self.turn, self._left = preparing, turn, False
+        self._given, self.asked, self.first = given, asked, asked
+        self.lines = note_lines()
+
+    def arrived(self, response: bytes) -> None:
+        self.first = self._given.first(response, self.asked)
+        if self.first != self.asked:
+            hang_up(self.lines)
 
     def leave(self) -> None:
         if not self._left:
@@ -86,6 +97,12 @@ class _GatedClient(openai.DefaultAioHttpClient):
     leave the far side idle for as long.
     """
 
+    def _init_transport(self, *how: Any, **more: Any) -> Any:
+        return watched(super()._init_transport(*how, **more))
+
+    def _init_proxy_transport(self, *how: Any, **more: Any) -> Any:
+        return watched(super()._init_proxy_transport(*how, **more))
+
     async def send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:
         departure = _DEPARTURE.get()
         departure.leave()
@@ -95,7 +112,7 @@ class _GatedClient(openai.DefaultAioHttpClient):
                 # now and then would hold the call for ever.
                 async with asyncio.timeout(self.timeout.read):
                     response = await super().send(request, **options)
-                    await response.aread()
+                    departure.arrived(await response.aread())
             except TimeoutError as error:
                 raise httpx2.ReadTimeout("too slow", request=request) from error
         departure.turn.heard(response.headers)
@@ -112,7 +129,9 @@ class OpenAIModel:
         self.endpoint = connection.url
         self.parameters: Mapping[str, Any] = {"temperature": connection.temperature}
         self._connection = connection
+        hide(connection.key)
         self.learnt = FORMATS[0]
+        self._given = Given()
         # The openai client's aiohttp transport costs half the CPU of its default one; a client of
         # our own also keeps one event loop's connections from being reused in another.
         self._http = _GatedClient(timeout=connection.timeout)
@@ -129,7 +148,7 @@ class OpenAIModel:
 
     async def complete(self, request: Request, turn: Turn) -> Answer:
         form = self.learnt
-        departure = _Departure(self._preparing, turn)
+        departure = _Departure(self._preparing, turn, self._given, hash(request.messages))
         _DEPARTURE.set(departure)
         await self._preparing.acquire()
         try:
@@ -144,10 +163,16 @@ class OpenAIModel:
                 if self.learnt == form:
                     self.learnt = FORMATS[FORMATS.index(form) + 1]
                 return await self.complete(request, turn)
-            raise _translated(error, self.name, self.endpoint) from error
+            raise _translated(error, self.name, self.endpoint, self._connection.key) from error
         finally:
             departure.leave()
-        return _answer(message)
+        answer = _answer(message, self._connection.key)
+        asked, first = departure.asked, departure.first
+        repeated = self._given.elsewhere(_id(message), answer, asked, first)
+        if repeated or any(line.doubted for line in departure.lines):
+            hang_up(departure.lines)
+            raise Busy(f"{self.endpoint} sent what may be the answer to another question.")
+        return answer
 
     def price(self, input_tokens: int | None, output_tokens: int | None) -> int | None:
         if input_tokens is None or output_tokens is None:
@@ -172,14 +197,14 @@ class OpenAIModel:
         return body
 
 
-def _answer(message: AIMessage) -> Answer:
+def _answer(message: AIMessage, key: str) -> Answer:
     usage: Mapping[str, Any] = message.usage_metadata or {}
     refusal = message.additional_kwargs.get("refusal")
     text = message.content if isinstance(message.content, str) else message.text
     finish = str(message.response_metadata.get("finish_reason") or "stop")
     return Answer(
         # A model may stop in the middle of an emoji; what is used must be what is written down.
-        text=str(refusal or text).encode("utf-8", "replace").decode(),
+        text=without(key, str(refusal or text).encode("utf-8", "replace").decode()),
         finish="refusal" if refusal else finish,
         input_tokens=usage.get("input_tokens"),
         output_tokens=usage.get("output_tokens"),
@@ -199,7 +224,12 @@ def _dislikes_format(error: openai.OpenAIError) -> bool:
     return any(word in said for word in ("response_format", "json_object", "schema", "grammar"))
 
 
-def _translated(error: openai.OpenAIError, name: str, endpoint: str) -> Exception:
+def _id(message: AIMessage) -> str:
+    """The server's name for this completion, where it gave one."""
+    return str(message.response_metadata.get("id") or "")
+
+
+def _translated(error: openai.OpenAIError, name: str, endpoint: str, key: str) -> Exception:
     """Our word for the client's error. Messages never repeat headers or keys."""
     match error:
         case openai.APIConnectionError() if _never_sent(error):
@@ -230,7 +260,7 @@ def _translated(error: openai.OpenAIError, name: str, endpoint: str) -> Exceptio
         case openai.APIStatusError(status_code=status) if status >= 500 or status in AGAIN:
             return Busy(f"HTTP {status} from {endpoint}.", _retry_after(error))
         case openai.APIStatusError():
-            return Declined(f"HTTP {error.status_code} from {endpoint}: {_said(error)}")
+            return Declined(f"HTTP {error.status_code} from {endpoint}: {_said(error, key)}")
         case _:
             return Declined(f"{name}: {type(error).__name__}.")
 
@@ -263,7 +293,7 @@ def _retry_after(error: openai.APIStatusError) -> float | None:
         return None
 
 
-def _said(error: openai.APIStatusError) -> str:
+def _said(error: openai.APIStatusError, key: str) -> str:
     body = error.body
     text = body.get("message", "") if isinstance(body, dict) else ""
-    return str(text)[:300]
+    return without(key, str(text))[:300]

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from errors import ModelError, UsageError
-from stores.connection import Connection
+from stores.connection import Connection, hide
 from stores.embedders.base import unit
 from stores.prices import cost
 
@@ -29,6 +29,7 @@ class OpenAIEmbedder:
         if not connection.model:
             raise UsageError("The embedder openai: needs a model name.", "openai:NAME[@URL]")
         self._connection = connection
+        hide(connection.key)
         self.used = 0
         self.name = f"openai:{connection.model}@{connection.url}"
 

@@ -102,13 +102,22 @@ class Limit:
 class FarSide:
     """What the server does with a request, and what it remembers of it."""
 
-    def __init__(self, given: argparse.Namespace) -> None:
-        self.latency, self.jitter = given.latency, given.jitter
-        self.bad, self.moody, self.hangs = given.bad, given.moody, given.hangs
-        self.context = given.context
-        rates = [float(rate) for rate in given.limits.split(",") if rate]
-        self.limit = Limit(rates, given.phase)
-        log: Path | None = given.log
+    def __init__(
+        self,
+        latency: float = 0.0,
+        jitter: float = 0.0,
+        bad: float = 0.0,
+        moody: bool = False,
+        hangs: bool = False,
+        context: int = 16000,
+        limits: str = "",
+        phase: float = 60.0,
+        log: Path | None = None,
+    ) -> None:
+        self.latency, self.jitter = latency, jitter
+        self.bad, self.moody, self.hangs = bad, moody, hangs
+        self.context = context
+        self.limit = Limit([float(rate) for rate in limits.split(",") if rate], phase)
         self.seen: Counter[str] = Counter()
         self.asked = 0
         self.most_at_once = 0
@@ -244,6 +253,17 @@ class Connection(asyncio.Protocol):
         self.transport.write("\r\n".join(lines).encode() + payload)
 
 
+async def serve(
+    far_side: FarSide, port: int = 0, connection: type[Connection] = Connection
+) -> None:
+    """Serve until the process is ended; the port is the first line said."""
+    server = await asyncio.get_running_loop().create_server(
+        lambda: connection(far_side), "127.0.0.1", port, backlog=1024
+    )
+    print(server.sockets[0].getsockname()[1], flush=True)
+    await server.serve_forever()
+
+
 async def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--port", type=int, default=0)
@@ -256,12 +276,9 @@ async def main() -> None:
     parser.add_argument("--limits", default="", help="requests a minute, hidden: 600,120,600")
     parser.add_argument("--phase", type=float, default=60.0, help="seconds each limit is in force")
     parser.add_argument("--log", type=Path)
-    far_side = FarSide(given := parser.parse_args())
-    server = await asyncio.get_running_loop().create_server(
-        lambda: Connection(far_side), "127.0.0.1", given.port, backlog=1024
-    )
-    print(server.sockets[0].getsockname()[1], flush=True)
-    await server.serve_forever()
+    given = vars(parser.parse_args())
+    port = given.pop("port")
+    await serve(FarSide(**given), port)
 
 
 if __name__ == "__main__":
