@@ -59,6 +59,9 @@ MaxCost = Annotated[
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Say what it would ask and cost, and ask nothing.")
 ]
+Batch = Annotated[
+    bool, typer.Option("--batch", help="By the Batch API: half the price, within a day.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on the last stdout line.")]
 
 
@@ -76,6 +79,7 @@ def refine(
     fresh: Fresh = False,
     seed: Seed = None,
     max_cost: MaxCost = None,
+    batch: Batch = False,
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
@@ -88,7 +92,7 @@ def refine(
         "mode": mode,
         "seed": seed,
     }
-    told = {"hops": hops, "limit": limit, "fresh": fresh, "max_cost": max_cost}
+    told = {"hops": hops, "limit": limit, "fresh": fresh, "batch": batch, "max_cost": max_cost}
     _refine(data, workspace, told, flags, dry_run, as_json)
 
 
@@ -103,12 +107,13 @@ def profile(
     fresh: Fresh = False,
     seed: Seed = None,
     max_cost: MaxCost = None,
+    batch: Batch = False,
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
     """Write the profiles only (hop 0): the same as refine --hops 0."""
     flags = {"model": model, "embedder": embedder, "concurrency": concurrency, "seed": seed}
-    told = {"hops": 0, "limit": limit, "fresh": fresh, "max_cost": max_cost}
+    told = {"hops": 0, "limit": limit, "fresh": fresh, "batch": batch, "max_cost": max_cost}
     _refine(data, workspace, told, flags, dry_run, as_json)
 
 

@@ -56,7 +56,7 @@ class _View:
         self._console, self._bars, self._model = console, bars, model
         self._task: TaskID | None = None
         self.name, self._began, self._before, self._nodes = "", time.monotonic(), 0, 0
-        self._tally = Tally()
+        self._tally, self._note = Tally(), ""
 
     def stage(self, name: str, nodes: int) -> None:
         self.finish()
@@ -68,15 +68,20 @@ class _View:
 
     def change(self, tally: Tally) -> None:
         self._tally = tally
+        if tally.note and tally.note != self._note and not self._console.is_terminal:
+            self._console.print(tally.note, highlight=False)
+        self._note = tally.note
         if self._task is None:
             return
         answers = tally.calls + tally.cached - self._before
         rate = answers / max(time.monotonic() - self._began, 1e-6)
         self._bars.update(
             self._task,
-            completed=min(answers, self._nodes),
+            completed=min(answers + tally.ahead, self._nodes),
             figures=f"{rate:.0f}/s, {tally.input_tokens + tally.output_tokens:,} tokens, "
-            f"{cost(tally)}" + (f", {tally.retried} retried" if tally.retried else ""),
+            f"{cost(tally)}"
+            + (f", {tally.retried} retried" if tally.retried else "")
+            + (f", {tally.note}" if tally.note else ""),
         )
 
     def embedded(self, texts: int) -> None:

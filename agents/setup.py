@@ -25,7 +25,7 @@ from stores.ledger import Ledger
 class Options:
     """What a run is told. `limit` None describes every node; `fresh` asks everything anew.
 
-    `max_cost` is the most it may spend, in nano-dollars.
+    `max_cost` is the most it may spend, in nano-dollars; `batch` asks by the Batch API.
     """
 
     hops: int
@@ -43,6 +43,7 @@ class Options:
     requests_per_minute: float | None = None
     tokens_per_minute: float | None = None
     max_cost: int | None = None
+    batch: bool = False
 
 
 def make_desk(run: str, model: Model, ledger: Ledger, options: Options) -> Desk:
@@ -62,6 +63,7 @@ def make_desk(run: str, model: Model, ledger: Ledger, options: Options) -> Desk:
         language=language,
         repeat=ledger.repeat(options.fresh),
         thinking_tokens=options.thinking_tokens,
+        batch=options.batch,
     )
 
 

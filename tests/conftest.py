@@ -40,12 +40,12 @@ class FarSide:
 
 @pytest.fixture
 def far_side(tmp_path: Path) -> Iterator[Callable[..., FarSide]]:
-    """Starts servers: far_side(latency=0.01, jitter=0.05, bad=0.3)."""
+    """Starts servers: far_side(latency=0.01, bad=0.3), far_side("batches", delay=0.3)."""
     running: list[subprocess.Popen[str]] = []
 
-    def start(**options: float) -> FarSide:
+    def start(module: str = "server", **options: float) -> FarSide:
         log = tmp_path / f"far-{len(running)}.jsonl"
-        command = [sys.executable, "-m", "tests.far_side.server", "--log", str(log)]
+        command = [sys.executable, "-m", f"tests.far_side.{module}", "--log", str(log)]
         command += [word for k, v in options.items() for word in (f"--{k}", str(v))]
         process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
         running.append(process)

@@ -6,11 +6,11 @@ Retries are not made here (`max_retries=0`): `agents.ask` sees each failed call 
 import asyncio
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from email.utils import parsedate_to_datetime
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx2
 import openai
@@ -25,6 +25,9 @@ from agents.models.base import Answer, Busy, Declined, Request
 from errors import HopscribeError, ModelError
 from stores.connection import Connection
 from stores.prices import cost
+
+if TYPE_CHECKING:
+    from agents.models.batches import BatchServer
 
 OFFICIAL = "https://api.openai.com/v1"
 # What a server may not know, best first: a schema, any JSON, plain text. The prompt says the form
@@ -52,12 +55,22 @@ class _LeanChat(ChatOpenAI):
         body: Mapping[str, Any] = MappingProxyType({}),
         **options: Any,
     ) -> ChatResult:
-        payload = {**self._get_request_payload(messages, stop=stop, **options), **body}
+        payload = self.payload(messages, body, stop=stop, **options)
         response = await self.root_async_client.post(
             "/chat/completions", cast_to=httpx2.Response, body=payload
         )
+        return self.result(response.json)
+
+    def payload(
+        self, messages: Sequence[Any], body: Mapping[str, Any], **options: Any
+    ) -> dict[str, Any]:
+        return {**self._get_request_payload(list(messages), **options), **body}
+
+    def result(self, body: Callable[[], Any]) -> ChatResult:
         try:
-            return self._create_chat_result(response.json())
+            result = self._create_chat_result(body())
+            result.generations[0]  # one that has none is none
+            return result
         except (LookupError, TypeError, ValueError, AttributeError) as error:
             raise Busy(
                 f"{self.openai_api_base} answered with something that is not a chat completion."
@@ -143,10 +156,26 @@ class OpenAIModel:
             if _dislikes_format(error) and form + 1 < len(FORMATS):
                 self._format = max(self._format, form + 1)
                 return await self.complete(request, turn)
-            raise _translated(error, self.name, self.endpoint) from error
+            raise translated(error, self.name, self.endpoint) from error
         finally:
             departure.leave()
         return _answer(message)
+
+    def render(self, request: Request) -> dict[str, Any]:
+        return self._chat.payload(request.messages, self._body(request, FORMATS[self._format]))
+
+    def read(self, body: Mapping[str, Any]) -> Answer:
+        result = self._chat.result(lambda: dict(body))
+        message, facts = result.generations[0].message, result.generations[0].generation_info
+        assert isinstance(message, AIMessage)
+        # LangChain moves these over when it makes the call itself.
+        message.response_metadata = {**(result.llm_output or {}), **(facts or {})}
+        return _answer(message)
+
+    def batches(self) -> "BatchServer":
+        from agents.models.batches import BatchServer
+
+        return BatchServer(self._connection)
 
     def price(self, input_tokens: int | None, output_tokens: int | None) -> int | None:
         if input_tokens is None or output_tokens is None:
@@ -196,7 +225,7 @@ def _dislikes_format(error: openai.OpenAIError) -> bool:
     return any(word in said for word in ("response_format", "json_schema", "grammar"))
 
 
-def _translated(error: openai.OpenAIError, name: str, endpoint: str) -> Exception:
+def translated(error: openai.OpenAIError, name: str, endpoint: str) -> Exception:
     """Our word for the client's error. Messages never repeat headers or keys."""
     match error:
         case openai.APIConnectionError() if _never_sent(error):
