@@ -27,6 +27,8 @@ data_app = typer.Typer(
     help="Bring data into our layout, look at it, split it.", no_args_is_help=True
 )
 app.add_typer(data_app, name="data")
+batch_app = typer.Typer(help="The batches of refine --batch.", no_args_is_help=True)
+app.add_typer(batch_app, name="batch")
 
 Data = Annotated[Path, typer.Option("--data", help="Data folder; the bundled sample by default.")]
 Workspace = Annotated[
@@ -185,6 +187,48 @@ def data_split(
     from stores.splits import write_split
 
     _print(dict(write_split(data, scheme=scheme, seed=seed, force=force)), as_json)
+
+
+@batch_app.command("status")
+def batch_status(data: Data = SAMPLE, workspace: Workspace = None, as_json: AsJson = False) -> None:
+    """List a workspace's batches, with what the server says of them now."""
+    _batches("status", data, workspace, as_json)
+
+
+@batch_app.command("fetch")
+def batch_fetch(data: Data = SAMPLE, workspace: Workspace = None, as_json: AsJson = False) -> None:
+    """Record what ended batches brought, expired and cancelled ones too; asks nothing."""
+    _batches("fetch", data, workspace, as_json)
+
+
+@batch_app.command("cancel")
+def batch_cancel(
+    batch: Annotated[str | None, typer.Argument(help="As `batch status` calls it.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="Every open one.")] = False,
+    data: Data = SAMPLE,
+    workspace: Workspace = None,
+    as_json: AsJson = False,
+) -> None:
+    """Cancel a batch, wait until the server confirms, and record what was finished."""
+    if (batch is None) != every:
+        raise UsageError("Name one batch, or say --all.", hint="See: python cli.py batch status")
+    _batches("cancel", data, workspace, as_json, batch)
+
+
+def _batches(
+    verb: str, data: Path, workspace: Path | None, as_json: bool, *which: str | None
+) -> None:
+    import asyncio
+
+    import batching
+    from settings import load
+    from terminal import show_batches
+
+    folder = workspace or Path("workspace") / data.resolve().name
+    found = asyncio.run(getattr(batching, verb)(folder, load({}, Path.cwd()), *which))
+    show_batches(found)
+    if as_json:
+        _print(found, as_json)
 
 
 def _refine(

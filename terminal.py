@@ -1,7 +1,7 @@
 """What a person sees of a run: a progress bar per stage, and the table at the end. On stderr."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -259,3 +259,27 @@ def _duration(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def show_batches(found: Mapping[str, Any]) -> None:
+    """Print a workspace's batches, a line each, and what was recorded."""
+    console = Console(stderr=True)
+    table = Table(box=None, pad_edge=False)
+    for name in ("batch", "stage", "model", "status", "done", "recorded", "created"):
+        table.add_column(name, justify="right" if name in ("done", "recorded") else "left")
+    for row in found["batches"]:
+        table.add_row(
+            *(row["batch"] or "-", row["stage"], row["model"], row["status"]),
+            *(f"{row['done']}/{row['requests']}", str(row["recorded"]), row["created"]),
+        )
+    if found["batches"]:
+        console.print(table, highlight=False)
+    else:
+        console.print(f"No batches in {found['workspace']}.", highlight=False)
+    for row in found["batches"]:
+        if row["problem"]:
+            words = f"{row['batch'] or row['name']}: {row['problem']}"
+            console.print(words, highlight=False, markup=False, soft_wrap=True)
+    if "recorded" in found:
+        spent = "unpriced" if found["cost_usd"] is None else f"${found['cost_usd']:.4f}"
+        console.print(f"{found['recorded']} answers recorded, {spent}.", highlight=False)

@@ -23,10 +23,11 @@ ALLOWED = {
     "agents": {"errors", "graph_ops", "prompts", "stores"},
     "viewer": {"errors", "graph_ops", "prompts", "stores"},
     "terminal": {"errors", "agents"},
+    "batching": {"errors", "settings", "agents", "stores"},
     "session": {"errors", "settings", "terminal", "agents", "stores"},
     "cli": {
         *("errors", "settings", "session", "terminal", "agents", "graph_ops", "prompts"),
-        *("stores", "training", "viewer"),
+        *("stores", "training", "viewer", "batching"),
     },
 }
 # Not part of the product: they may import whatever they show, measure or test.
