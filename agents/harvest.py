@@ -8,6 +8,7 @@ read spoils only itself.
 
 import json
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -146,7 +147,9 @@ async def harvest(
         spent += await _record(desk, batch, some, failures)
 
     for file in filter(None, (remote.output, remote.errors)):
-        await patiently(desk.gate, partial(read, file))
+        # Result files are not kept for ever. What is gone with one is asked again.
+        with suppress(NotThere):
+            await patiently(desk.gate, partial(read, file))
     await Batches(desk.ledger).close(batch.name, remote.status)
     await desk.gate.purse.settle(batch.most, spent)
     return failures

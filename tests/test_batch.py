@@ -11,12 +11,12 @@ from tests.worlds import make
 
 
 def test_batches_write_the_texts_of_the_single_calls_at_half_the_price(cli, far_side, tmp_path):
-    data = make(tmp_path / "data", users=18, items=12)
+    data = make(tmp_path / "data", users=9, items=7)
     spent = {}
     for way in ("online", "batch"):
         # A server each: what fails on the way fails the first times a question comes in.
         words = settle(tmp_path / "home", far_side("batches", bad=0.3, shuffle=1, twice=1))
-        words += ["--data", data, "--workspace", tmp_path / way, "--json"]
+        words += ["--data", data, "--workspace", tmp_path / way, "--hops", "1", "--json"]
         done = cli("refine", *words, *(["--batch"] if way == "batch" else []))
         assert done.code == 0, done.err
         assert done.summary["repaired"] > 0

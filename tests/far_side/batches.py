@@ -205,7 +205,9 @@ class Handler(BaseHTTPRequestHandler):
             case ["chat", "completions"]:
                 with side.lock:
                     answer = side.chat(json.loads(body))
-                self.say(*(answer[0], answer[2]) if answer else (500, {}))
+                # Not 429: who is refused because of a rate waits for a minute.
+                code = 500 if answer is None or answer[0] == 429 else answer[0]
+                self.say(code, answer[2] if answer else {})
             case ["embeddings"]:
                 with side.lock:
                     self.say(200, side.embeddings(json.loads(body))[2])
