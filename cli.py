@@ -31,6 +31,8 @@ app.add_typer(data_app, name="data")
 app.add_typer(models_app, name="models")
 stores_app = typer.Typer(help="Look after what a workspace holds.", no_args_is_help=True)
 app.add_typer(stores_app, name="stores")
+batch_app = typer.Typer(help="The batches of refine --batch.", no_args_is_help=True)
+app.add_typer(batch_app, name="batch")
 
 Data = Annotated[Path, typer.Option("--data", help="Data folder; the bundled sample by default.")]
 Workspace = Annotated[
@@ -63,6 +65,9 @@ MaxCost = Annotated[
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Say what it would ask and cost, and ask nothing.")
 ]
+Batch = Annotated[
+    bool, typer.Option("--batch", help="By the Batch API: half the price, within a day.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on the last stdout line.")]
 
 
@@ -80,6 +85,7 @@ def refine(
     fresh: Fresh = False,
     seed: Seed = None,
     max_cost: MaxCost = None,
+    batch: Batch = False,
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
@@ -92,7 +98,7 @@ def refine(
         "mode": mode,
         "seed": seed,
     }
-    told = {"hops": hops, "limit": limit, "fresh": fresh, "max_cost": max_cost}
+    told = {"hops": hops, "limit": limit, "fresh": fresh, "batch": batch, "max_cost": max_cost}
     _refine(data, workspace, told, flags, dry_run, as_json)
 
 
@@ -107,12 +113,13 @@ def profile(
     fresh: Fresh = False,
     seed: Seed = None,
     max_cost: MaxCost = None,
+    batch: Batch = False,
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
     """Write the profiles only (hop 0): the same as refine --hops 0."""
     flags = {"model": model, "embedder": embedder, "concurrency": concurrency, "seed": seed}
-    told = {"hops": 0, "limit": limit, "fresh": fresh, "max_cost": max_cost}
+    told = {"hops": 0, "limit": limit, "fresh": fresh, "batch": batch, "max_cost": max_cost}
     _refine(data, workspace, told, flags, dry_run, as_json)
 
 
@@ -245,6 +252,48 @@ def stores_rebuild(
 
     with occupied(workspace):
         _print(asdict(rebuild(workspace, opened)), as_json)
+
+
+@batch_app.command("status")
+def batch_status(data: Data = SAMPLE, workspace: Workspace = None, as_json: AsJson = False) -> None:
+    """List a workspace's batches, with what the server says of them now."""
+    _batches("status", data, workspace, as_json)
+
+
+@batch_app.command("fetch")
+def batch_fetch(data: Data = SAMPLE, workspace: Workspace = None, as_json: AsJson = False) -> None:
+    """Record what ended batches brought, expired and cancelled ones too; asks nothing."""
+    _batches("fetch", data, workspace, as_json)
+
+
+@batch_app.command("cancel")
+def batch_cancel(
+    batch: Annotated[str | None, typer.Argument(help="As `batch status` calls it.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="Every open one.")] = False,
+    data: Data = SAMPLE,
+    workspace: Workspace = None,
+    as_json: AsJson = False,
+) -> None:
+    """Cancel a batch, wait until the server confirms, and record what was finished."""
+    if (batch is None) != every:
+        raise UsageError("Name one batch, or say --all.", hint="See: python cli.py batch status")
+    _batches("cancel", data, workspace, as_json, batch)
+
+
+def _batches(
+    verb: str, data: Path, workspace: Path | None, as_json: bool, *which: str | None
+) -> None:
+    import asyncio
+
+    import batching
+    from settings import load
+    from terminal import show_batches
+
+    folder = workspace or Path("workspace") / data.resolve().name
+    found = asyncio.run(getattr(batching, verb)(folder, load({}, Path.cwd()), *which))
+    show_batches(found)
+    if as_json:
+        _print(found, as_json)
 
 
 def _refine(

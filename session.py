@@ -39,8 +39,8 @@ def open_session(
 ) -> Iterator[Session]:
     """Settle the settings, hold the workspace and load the training data.
 
-    `told` are options that are no settings: hops, limit, fresh, max_cost (dollars). A session that
-    asks nothing needs no keys.
+    `told` are options that are no settings: hops, limit, fresh, batch, max_cost (dollars). A
+    session that asks nothing needs no keys.
     """
     settings = load(flags, Path.cwd())
     must_be_folder(data)
@@ -117,6 +117,7 @@ def options_of(settings: Settings, data: Dataset, told: dict[str, Any]) -> Optio
         hops=told["hops"],
         limit=told["limit"],
         fresh=told["fresh"],
+        batch=told["batch"],
         max_cost=None if dollars is None else round(dollars * 1e9),
         seed=settings.seed,
         neighbours=settings.neighbours,

@@ -1,7 +1,7 @@
 """What a person sees of a run: a progress bar per stage, and the table at the end. On stderr."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -56,7 +56,7 @@ class _View:
         self._console, self._bars, self._model = console, bars, model
         self._task: TaskID | None = None
         self.name, self._began, self._before, self._nodes = "", time.monotonic(), 0, 0
-        self._tally = Tally()
+        self._tally, self._note = Tally(), ""
 
     def stage(self, name: str, nodes: int) -> None:
         self.finish()
@@ -68,15 +68,20 @@ class _View:
 
     def change(self, tally: Tally) -> None:
         self._tally = tally
+        if tally.note and tally.note != self._note and not self._console.is_terminal:
+            self._console.print(tally.note, highlight=False)
+        self._note = tally.note
         if self._task is None:
             return
         answers = tally.calls + tally.cached - self._before
         rate = answers / max(time.monotonic() - self._began, 1e-6)
         self._bars.update(
             self._task,
-            completed=min(answers, self._nodes),
+            completed=min(answers + tally.ahead, self._nodes),
             figures=f"{rate:.0f}/s, {tally.input_tokens + tally.output_tokens:,} tokens, "
-            f"{cost(tally)}" + (f", {tally.retried} retried" if tally.retried else ""),
+            f"{cost(tally)}"
+            + (f", {tally.retried} retried" if tally.retried else "")
+            + (f", {tally.note}" if tally.note else ""),
         )
 
     def embedded(self, texts: int) -> None:
@@ -254,3 +259,27 @@ def _duration(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def show_batches(found: Mapping[str, Any]) -> None:
+    """Print a workspace's batches, a line each, and what was recorded."""
+    console = Console(stderr=True)
+    table = Table(box=None, pad_edge=False)
+    for name in ("batch", "stage", "model", "status", "done", "recorded", "created"):
+        table.add_column(name, justify="right" if name in ("done", "recorded") else "left")
+    for row in found["batches"]:
+        table.add_row(
+            *(row["batch"] or "-", row["stage"], row["model"], row["status"]),
+            *(f"{row['done']}/{row['requests']}", str(row["recorded"]), row["created"]),
+        )
+    if found["batches"]:
+        console.print(table, highlight=False)
+    else:
+        console.print(f"No batches in {found['workspace']}.", highlight=False)
+    for row in found["batches"]:
+        if row["problem"]:
+            words = f"{row['batch'] or row['name']}: {row['problem']}"
+            console.print(words, highlight=False, markup=False, soft_wrap=True)
+    if "recorded" in found:
+        spent = "unpriced" if found["cost_usd"] is None else f"${found['cost_usd']:.4f}"
+        console.print(f"{found['recorded']} answers recorded, {spent}.", highlight=False)

@@ -70,6 +70,9 @@ class Tally:
     cost_nanousd: int = 0
     unpriced: int = 0
     embedding_tokens: int = 0
+    # What a server said of its work so far: answers on their way, and words for a person.
+    ahead: int = 0
+    note: str = ""
     on_change: Callable[[], None] = field(default=lambda: None, repr=False)
 
 
@@ -77,7 +80,8 @@ class Tally:
 class Desk:
     """What every question of a run shares. `language` None: the model cannot choose its own.
 
-    With `suppose` nothing is asked and nothing written: it makes up a reply, for an estimate.
+    With `batch` questions go out in batches, a whole stage at once. With `suppose` nothing is
+    asked and nothing written: it makes up a reply, for an estimate.
     """
 
     run: str
@@ -88,9 +92,15 @@ class Desk:
     language: str | None
     repeat: int = 0
     thinking_tokens: int = 0
+    batch: bool = False
     suppose: "Callable[[Question], Asked] | None" = None
     # Questions on their way, by key: who asks the same meanwhile waits for that answer.
     asking: dict[str, "asyncio.Future[Stored | None]"] = field(default_factory=dict, repr=False)
+
+    @property
+    def whole_stages(self) -> bool:
+        """Whether all questions of a stage are asked at once."""
+        return self.batch and self.suppose is None
 
 
 def question(
@@ -161,7 +171,7 @@ async def ask(desk: Desk, asked: Question, stored: Stored | None) -> Asked:
     if stored is not None:
         desk.tally.cached += 1
         desk.tally.on_change()
-        return _judged(desk, asked, Answer(stored.text, stored.finish))
+        return judged(desk, asked, Answer(stored.text, stored.finish))
     if desk.suppose is not None:
         return desk.suppose(asked)
     desk.asking[asked.key] = asyncio.get_running_loop().create_future()
@@ -192,7 +202,7 @@ async def _ask_model(desk: Desk, asked: Question) -> Asked:
 
 
 async def _call(desk: Desk, asked: Question, attempt: int) -> Asked:
-    turn = desk.gate.turn(*_most(desk, asked.request))
+    turn = desk.gate.turn(*most(desk, asked.request))
     used: int | None = None
     cost: int | None = None
     try:
@@ -211,13 +221,13 @@ async def _call(desk: Desk, asked: Question, attempt: int) -> Asked:
         # Nobody knows what a lost or dropped call cost: its reservation is kept.
         await turn.settle(used, cost)
     desk.gate.answered()
-    result = _judged(desk, asked, answer)
+    result = judged(desk, asked, answer)
     status: Status = "accepted" if result.reply is not None else "rejected"
     await _record(desk, asked, attempt, status, result.complaint, answer, turn, cost)
     return result
 
 
-def _most(desk: Desk, request: Request) -> tuple[int, int]:
+def most(desk: Desk, request: Request) -> tuple[int, int]:
     """The tokens a call is let out with, and the nano-dollars it can cost at the most.
 
     No tokenizer makes more tokens than there are bytes; a few come with each message.
@@ -230,7 +240,8 @@ def _most(desk: Desk, request: Request) -> tuple[int, int]:
     return likely, desk.model.price(most_input, request.max_tokens) or 0
 
 
-def _judged(desk: Desk, asked: Question, answer: Answer) -> Asked:
+def judged(desk: Desk, asked: Question, answer: Answer) -> Asked:
+    """What an answer is worth."""
     form = reply_class(asked.prompt.header.reply)
     verdict = judge(answer, form, asked.request.max_words, desk.language)
     if verdict.reply is not None:
@@ -249,35 +260,38 @@ async def _record(
     cost: int | None,
 ) -> None:
     billed = answer or Answer("", finish="")
-    await desk.ledger.record(
-        Call(
-            key=asked.key,
-            run=desk.run,
-            stage=asked.stage,
-            node=asked.node,
-            hop=asked.hop,
-            turn=asked.turn,
-            attempt=attempt,
-            prompt=asked.prompt.ref,
-            model=desk.model.name,
-            endpoint=desk.model.endpoint,
-            parameters=asked.parameters,
-            messages=asked.request.messages,
-            reply=answer.text if answer else None,
-            status=status,
-            reason=reason,
-            finish=billed.finish,
-            input_tokens=billed.input_tokens,
-            output_tokens=billed.output_tokens,
-            cost_nanousd=cost,
-            started=turn.started,
-            latency_ms=turn.latency_ms,
-        )
+    call = Call(
+        key=asked.key,
+        run=desk.run,
+        stage=asked.stage,
+        node=asked.node,
+        hop=asked.hop,
+        turn=asked.turn,
+        attempt=attempt,
+        prompt=asked.prompt.ref,
+        model=desk.model.name,
+        endpoint=desk.model.endpoint,
+        parameters=asked.parameters,
+        messages=asked.request.messages,
+        reply=answer.text if answer else None,
+        status=status,
+        reason=reason,
+        finish=billed.finish,
+        input_tokens=billed.input_tokens,
+        output_tokens=billed.output_tokens,
+        cost_nanousd=cost,
+        started=turn.started,
+        latency_ms=turn.latency_ms,
     )
-    tally = desk.tally
+    await desk.ledger.record(call)
+    count(desk.tally, call)
+
+
+def count(tally: Tally, call: Call) -> None:
+    """Add a recorded call to the figures of the run."""
     tally.calls += 1
-    tally.input_tokens += billed.input_tokens or 0
-    tally.output_tokens += billed.output_tokens or 0
-    tally.cost_nanousd += cost or 0
-    tally.unpriced += cost is None
+    tally.input_tokens += call.input_tokens or 0
+    tally.output_tokens += call.output_tokens or 0
+    tally.cost_nanousd += call.cost_nanousd or 0
+    tally.unpriced += call.cost_nanousd is None
     tally.on_change()

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from agents.ask import Asked, Question
 from agents.experience import Experience, learn
+from agents.harvest import batch_model
 from agents.models.base import Model
 from agents.pipeline import Run
 from agents.replies import reply_class
@@ -20,6 +21,7 @@ from graph_ops.budget import tokens
 from stores.datasets import Dataset
 from stores.embedders import Embedder
 from stores.ledger import Ledger
+from stores.prices import in_a_batch
 from stores.vectors import Vectors
 
 LOW, LIKELY, HIGH = 0, 1, 2
@@ -114,6 +116,8 @@ async def estimate(
         Ledger(workspace / "ledger.sqlite") as ledger,
         Vectors(workspace / "vectors.sqlite", embedder) as vectors,
     ):
+        if options.batch:
+            batch_model(model)
         experience = learn(ledger.recent(model.name, model.endpoint))
         supposing = Supposing(experience)
         desk = make_desk("estimate", model, ledger, options)
@@ -125,7 +129,7 @@ async def estimate(
             texts = {outcome.text for layer in job.layers for outcome in layer.values()}
             embedding = sum(map(embedder.count, vectors.missing(texts)))
     costs = {
-        name: _cost(model, stage.input_tokens, stage.output_tokens)
+        name: _cost(model, options.batch, stage.input_tokens, stage.output_tokens)
         for name, stage in supposing.stages.items()
     }
     embedding_cost = embedder.price(embedding)
@@ -150,7 +154,7 @@ def _seconds(supposing: Supposing, experience: Experience, options: Options) -> 
     """As long as the slots, or the limits that were set, make it last."""
     if not supposing.stages:
         return 0.0
-    if experience.seconds is None:
+    if experience.seconds is None or options.batch:
         return None
     total = 0.0
     for stage in supposing.stages.values():
@@ -173,8 +177,12 @@ def _spread(cost: int | None) -> tuple[int, int, int] | None:
     return None if cost is None else (round(cost * 0.9), cost, round(cost * 1.1))
 
 
-def _cost(model: Model, asked: list[float], said: list[float]) -> tuple[int, int, int] | None:
+def _cost(
+    model: Model, batch: bool, asked: list[float], said: list[float]
+) -> tuple[int, int, int] | None:
     three = [model.price(round(asked[case]), round(said[case])) for case in (LOW, LIKELY, HIGH)]
+    if batch:
+        three = [in_a_batch(cost) for cost in three]
     known = [cost for cost in three if cost is not None]
     return (known[LOW], known[LIKELY], known[HIGH]) if len(known) == 3 else None
 

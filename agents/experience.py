@@ -52,13 +52,15 @@ def learn(past: Sequence[Past]) -> Experience:
     counted = [p for p in past if p.input_tokens]
     ours = sum(tokens(text) for p in counted for text in p.messages)
     theirs = sum(p.input_tokens or 0 for p in counted)
+    # What came in a batch tells nothing of a call's duration.
+    waited = [p.latency_ms for p in past if p.latency_ms]
     enough = len(past) >= FEW
     first = sum(p.turn == 0 for p in past)
     return Experience(
         answers=len(past),
         ratio=theirs / ours if len(counted) >= FEW else 1.0,
         repaired=(len(past) - first) / first if enough and first else REPAIRED,
-        seconds=statistics.median(p.latency_ms for p in past) / 1e3 if enough else None,
+        seconds=statistics.median(waited) / 1e3 if len(waited) >= FEW else None,
         habits=_habits(past),
     )
 

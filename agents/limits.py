@@ -12,6 +12,8 @@ from agents.purse import Purse
 from agents.slots import Slots
 from errors import Interrupted, RunStopped
 
+FAREWELL = "Run the same command again to go on."
+
 
 class Turn:
     """One call's turn on the far side: `async with` it for as long as that is busy with it.
@@ -79,6 +81,8 @@ class Gate:
         self.slots = Slots(concurrency)
         self.pace = pace or Pace()
         self.purse = purse or Purse()
+        # What whoever interrupts a run has to know.
+        self.farewell = FAREWELL
         self._line = asyncio.Lock()
         self._stopping = asyncio.Event()
         self._reason: BaseException | None = None

@@ -18,6 +18,16 @@ class Purse:
         self._reserved = 0
         self._changed = asyncio.Condition()
 
+    @property
+    def left(self) -> int | None:
+        """What may still be reserved; None without a cap."""
+        return None if self.cap is None else self.cap - self.spent - self._reserved
+
+    def hold(self, most: int) -> None:
+        """Reserve for what is already under way, whether it fits or not."""
+        if self.cap is not None:
+            self._reserved += most
+
     async def reserve(self, most: int) -> None:
         """Raises RunStopped when the cap leaves no room for a call that may cost `most`."""
         if self.cap is None:

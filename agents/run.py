@@ -13,6 +13,7 @@ from typing import Any
 
 from agents.ask import Tally
 from agents.embed import Embedding, embed
+from agents.harvest import batch_model
 from agents.job import Job
 from agents.limits import Gate
 from agents.models.base import Model
@@ -87,12 +88,14 @@ async def refine(
         desk = make_desk(run, model, ledger, options)
         tally = desk.tally
         tally.on_change = lambda: watch.on_change(tally)
+        if options.batch:
+            batch_model(desk.model)
         job = make_job(data, options, desk)
         await ledger.begin_run(run, started, _settings(options, model, embedder, desk.repeat))
         state: dict[str, Any] = {}
         stopped: RunStopped | None = None
         try:
-            with _stop_on_signals(desk.gate):
+            with stop_on_signals(desk.gate):
                 pace = Pace(
                     options.embedding_per_minute.requests, options.embedding_per_minute.tokens
                 )
@@ -105,6 +108,8 @@ async def refine(
                 )
         except RunStopped as stop:
             stopped = stop
+            if isinstance(stop, Interrupted):
+                stop.hint = desk.gate.farewell
         finally:
             gc.unfreeze()
             ended = "stopped" if stopped else "done" if state else "failed"
@@ -125,7 +130,8 @@ async def refine(
 
 
 @contextmanager
-def _stop_on_signals(gate: Gate) -> Iterator[None]:
+def stop_on_signals(gate: Gate) -> Iterator[None]:
+    """Let Ctrl-C stop the gate, and a second one cancel the task."""
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
 
     def stop() -> None:

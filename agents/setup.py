@@ -33,7 +33,7 @@ class PerMinute:
 class Options:
     """What a run is told. `limit` None describes every node; `fresh` asks everything anew.
 
-    `max_cost` is the most it may spend, in nano-dollars.
+    `max_cost` is the most it may spend, in nano-dollars; `batch` asks by the Batch API.
     """
 
     hops: int
@@ -51,6 +51,7 @@ class Options:
     per_minute: PerMinute = PerMinute()
     embedding_per_minute: PerMinute = PerMinute()
     max_cost: int | None = None
+    batch: bool = False
 
 
 def make_desk(run: str, model: Model, ledger: Ledger, options: Options) -> Desk:
@@ -70,6 +71,7 @@ def make_desk(run: str, model: Model, ledger: Ledger, options: Options) -> Desk:
         language=language,
         repeat=ledger.repeat(options.fresh),
         thinking_tokens=options.thinking_tokens,
+        batch=options.batch,
     )
 
 

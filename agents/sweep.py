@@ -11,13 +11,17 @@ async def sweep(nodes: Iterable[str], context: Context, wave_size: int = 32) -> 
     """Carry all nodes through the stage. Raises the first error after what is under way ended.
 
     Enough waves are open that no slot waits for the last reply of one; nodes are sorted, so the
-    same nodes make the same waves whatever their order.
+    same nodes make the same waves whatever their order. Where questions go out in batches, all
+    nodes are one wave.
     """
     # A full collection walks through the graph and every imported module, and holds up the event
     # loop for a sixth of a second each time. What is here now stays until the run ends.
     gc.freeze()
     gate = context.desk.gate
-    size = max(1, min(wave_size, 2 * gate.concurrency))
+    ordered = sorted(nodes)
+    size, filling = max(1, min(wave_size, 2 * gate.concurrency)), gate.concurrency
+    if context.desk.whole_stages:
+        size, filling = max(1, len(ordered)), 0
     room = asyncio.Semaphore(2 * size + 2 * gate.concurrency)
     machine = build()
 
@@ -32,7 +36,7 @@ async def sweep(nodes: Iterable[str], context: Context, wave_size: int = 32) -> 
 
     opened: list[asyncio.Task[None]] = []
     try:
-        for wave in _cut(sorted(nodes), size, gate.concurrency):
+        for wave in _cut(ordered, size, filling):
             for _ in wave:
                 await room.acquire()
             if gate.stopped:

@@ -24,6 +24,7 @@ from langgraph.graph.state import CompiledStateGraph
 from langgraph.runtime import Runtime
 
 from agents.ask import Asked, Desk, Question, ask, repair
+from agents.batch import ask_in_batches
 from agents.checks import NOTHING
 from agents.extractive import write
 from stores.rows import Outcome
@@ -100,9 +101,12 @@ async def repair_rejected(state: Wave, runtime: Runtime[Context]) -> Wave:
 async def fallback(state: Wave, runtime: Runtime[Context]) -> Wave:
     """Let the extractive writer describe what no model did."""
     written = {}
+    gate = runtime.context.desk.gate
     for node, asked in state["asked"].items():
-        if asked.reply is None:
-            runtime.context.desk.gate.gave_up(asked.complaint)
+        if asked.reply is not None:
+            gate.usable()
+        else:
+            gate.gave_up(asked.complaint)
             request = asked.question.request
             written[node] = await asyncio.to_thread(write, request.evidence, request.max_words)
     return {"written": written}
@@ -151,6 +155,8 @@ def _rejected(state: Wave) -> list[Asked]:
 
 async def _ask_all(desk: Desk, questions: list[Question]) -> dict[str, Asked]:
     """Ask all at once, under the shared limits. Every call ends before an error is raised."""
+    if desk.whole_stages:
+        return await ask_in_batches(desk, questions)
     stored = desk.ledger.find([q.key for q in questions])
     results = await asyncio.gather(
         *(ask(desk, q, stored.get(q.key)) for q in questions), return_exceptions=True

@@ -4,6 +4,7 @@
     calls     one row per finished call, never changed: accepted, rejected or failed
     outcomes  what became of each node at each hop in each run, with the text it got
     runs      when a run began, with what, and how it ended
+    batches   what was handed to a server as a batch, and what came back (stores.batches)
 
 A row is committed before its answer is used, so a killed process has paid for nothing that is not
 here. One thread writes; calls that finish together share a commit (WAL, synchronous=FULL).
@@ -64,7 +65,7 @@ class Ledger:
 
     def find(self, keys: Iterable[str]) -> dict[str, Reply]:
         """The stored replies to these keys; a key without one is left out."""
-        rows = self._read(
+        rows = self.read(
             "SELECT key, hash, body, finish FROM calls JOIN texts ON hash = reply"
             " WHERE key IN (SELECT value FROM json_each(?)) AND status != 'failed'"
             " ORDER BY status = 'accepted', id",
@@ -80,7 +81,7 @@ class Ledger:
 
     def recent(self, model: str, endpoint: str, most: int = 100) -> list[Past]:
         """The last answers of a model, `most` of each prompt, whatever became of them."""
-        rows = self._read(
+        rows = self.read(
             "SELECT prompt, messages, body, turn, status, input_tokens, output_tokens, latency_ms"
             " FROM (SELECT *, row_number() OVER (PARTITION BY prompt ORDER BY id DESC) AS place"
             " FROM calls WHERE model = ? AND endpoint = ? AND reply IS NOT NULL)"
@@ -91,7 +92,7 @@ class Ledger:
         )
         names = {name for row in rows for _, name in json.loads(row[1])}
         texts = dict(
-            self._read(
+            self.read(
                 "SELECT hash, body FROM texts WHERE hash IN (SELECT value FROM json_each(?))",
                 json.dumps(sorted(names)),
             )
@@ -106,7 +107,7 @@ class Ledger:
 
         A fresh run that did not get to its end is gone on with, not begun once more.
         """
-        last = self._read(
+        last = self.read(
             "SELECT json_extract(settings, '$.repeat'), json_extract(settings, '$.fresh'),"
             " json_extract(summary, '$.ended') FROM runs ORDER BY started DESC LIMIT 1"
         )
@@ -115,7 +116,8 @@ class Ledger:
         repeat, was_fresh, ended = last[0]
         return int(repeat) + (fresh and not (was_fresh and ended != "done"))
 
-    def _read(self, sql: str, *values: str | int) -> list[tuple[Any, ...]]:
+    def read(self, sql: str, *values: str | int) -> list[tuple[Any, ...]]:
+        """The rows a query finds. Raises StoreError where the file is damaged."""
         try:
             return self._reader.execute(sql, values).fetchall()
         except sqlite3.Error as error:
@@ -126,23 +128,27 @@ class Ledger:
 
     async def record(self, call: Call) -> None:
         """Returns when the call is on disk. Raises StoreError when it cannot be written."""
-        await self._do(call)
+        await self.write(call)
 
     async def settle(self, run: str, outcomes: Sequence[Outcome]) -> None:
         """Write down what became of some nodes; all of them or none."""
-        await self._do(lambda db: insert_outcomes(db, run, outcomes))
+        await self.write(lambda db: insert_outcomes(db, run, outcomes))
 
     async def begin_run(self, run: str, started: float, settings: dict[str, Any]) -> None:
         """Open a run; `settings` must hold no secret."""
         sql = "INSERT INTO runs (id, started, settings) VALUES (?, ?, ?)"
-        await self._do(lambda db: db.execute(sql, (run, started, json.dumps(settings))))
+        await self.write(lambda db: db.execute(sql, (run, started, json.dumps(settings))))
 
     async def end_run(self, run: str, ended: float, summary: dict[str, Any]) -> None:
         """Close a run with its summary, however it ended."""
         sql = "UPDATE runs SET ended = ?, summary = ? WHERE id = ?"
-        await self._do(lambda db: db.execute(sql, (ended, json.dumps(summary), run)))
+        await self.write(lambda db: db.execute(sql, (ended, json.dumps(summary), run)))
 
-    async def _do(self, work: _Work) -> None:
+    async def write(self, work: _Work) -> None:
+        """Returns when the work is on disk: a call, or a function that is given the database.
+
+        Raises StoreError when it cannot be written; then nothing of it is.
+        """
         if not self._thread.is_alive():
             raise RuntimeError("The ledger's writer has died.")
         loop = asyncio.get_running_loop()

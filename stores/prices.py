@@ -24,3 +24,8 @@ def cost(connection: Connection, input_tokens: int, output_tokens: int = 0) -> i
     except LookupError:
         return None
     return int((found.total_price * Decimal(10**9)).to_integral_value())
+
+
+def in_a_batch(full: int | None) -> int | None:
+    """What a call costs in a batch: half, rounded up. genai-prices knows no batches."""
+    return None if full is None else -(-full // 2)

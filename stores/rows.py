@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass, fields
 from hashlib import sha256
 from typing import Literal
@@ -36,7 +36,7 @@ CREATE TABLE calls (
     output_tokens INTEGER,
     cost_nanousd INTEGER,       -- NULL: no price is known, which is not the same as free
     started REAL NOT NULL,      -- unix seconds
-    latency_ms REAL NOT NULL
+    latency_ms REAL NOT NULL    -- 0: it came in a batch, where nobody waits for one call
 );
 CREATE INDEX calls_by_key ON calls (key);
 CREATE INDEX calls_by_node ON calls (node, hop);
@@ -59,6 +59,36 @@ CREATE TABLE runs (
     ended REAL,
     summary TEXT                -- JSON
 ) WITHOUT ROWID;
+CREATE TABLE batches (
+    name TEXT PRIMARY KEY,      -- hash of the file and its place; the server keeps it as metadata
+    run TEXT NOT NULL,
+    model TEXT NOT NULL,
+    endpoint TEXT NOT NULL,
+    stage TEXT NOT NULL,
+    hop INTEGER NOT NULL,
+    turn INTEGER NOT NULL,
+    attempt INTEGER NOT NULL,
+    language TEXT,              -- what the replies are held to
+    most INTEGER NOT NULL,      -- nano-dollars it can cost at the most, where a cap was set
+    file TEXT,                  -- the server's name of the file; NULL before it is uploaded
+    batch TEXT,                 -- the server's name of the batch; NULL before it is known
+    status TEXT NOT NULL,       -- intended, then the server's word
+    created REAL NOT NULL,
+    harvested REAL              -- when all that came back was written down; NULL: not yet
+) WITHOUT ROWID;
+CREATE TABLE batch_lines (
+    name TEXT NOT NULL,
+    key TEXT NOT NULL,          -- the line's custom_id
+    node TEXT NOT NULL,
+    prompt TEXT NOT NULL,
+    form TEXT NOT NULL,         -- the reply's class
+    max_words INTEGER NOT NULL,
+    parameters TEXT NOT NULL,   -- text hash
+    messages TEXT NOT NULL,     -- JSON: [[role, text hash], ...]
+    recorded INTEGER NOT NULL DEFAULT 0,  -- 1: its call is in the ledger
+    PRIMARY KEY (name, key)
+) WITHOUT ROWID;
+CREATE INDEX batch_lines_by_key ON batch_lines (key);
 """
 
 
@@ -145,21 +175,25 @@ _INSERT_OUTCOME = "INSERT OR REPLACE INTO outcomes VALUES (?, ?, ?, ?, ?, ?, ?, 
 
 def insert_calls(db: sqlite3.Connection, calls: Sequence[Call]) -> None:
     """Insert calls and the texts they name."""
-    texts: dict[str, str] = {}
-
-    def keep(text: str) -> str:
-        name = digest(text)
-        texts[name] = _encodable(text)
-        return name
-
+    texts: list[str] = []
     rows = []
     for call in calls:
-        messages = json.dumps([(role, keep(text)) for role, text in call.messages])
-        reply = None if call.reply is None else keep(call.reply)
+        texts += [text for _, text in call.messages]
+        messages = json.dumps([(role, digest(text)) for role, text in call.messages])
+        reply = None
+        if call.reply is not None:
+            texts.append(call.reply)
+            reply = digest(call.reply)
         row = {"messages": messages, "reply": reply}
         rows.append([row.get(name, getattr(call, name)) for name in _COLUMNS])
-    db.executemany(_INSERT_TEXT, texts.items())
+    insert_texts(db, texts)
     db.executemany(_INSERT_CALL, rows)
+
+
+def insert_texts(db: sqlite3.Connection, texts: Iterable[str]) -> None:
+    """Insert texts that are not there yet, under their names."""
+    named = {digest(text): _encodable(text) for text in texts}
+    db.executemany(_INSERT_TEXT, named.items())
 
 
 def _encodable(text: str) -> str:
@@ -170,5 +204,5 @@ def _encodable(text: str) -> str:
 def insert_outcomes(db: sqlite3.Connection, run: str, outcomes: Sequence[Outcome]) -> None:
     """Insert what became of nodes in a run."""
     rows = [(run, *astuple(outcome)[:-1], digest(outcome.text)) for outcome in outcomes]
-    db.executemany(_INSERT_TEXT, {digest(o.text): _encodable(o.text) for o in outcomes}.items())
+    insert_texts(db, [outcome.text for outcome in outcomes])
     db.executemany(_INSERT_OUTCOME, rows)

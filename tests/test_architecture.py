@@ -23,11 +23,12 @@ ALLOWED = {
     "agents": {"errors", "graph_ops", "prompts", "stores"},
     "viewer": {"errors", "graph_ops", "prompts", "stores"},
     "terminal": {"errors", "agents"},
+    "batching": {"errors", "settings", "agents", "stores"},
     "session": {"errors", "settings", "terminal", "agents", "stores"},
     "roster": {"errors", "settings", "session", "agents", "stores"},
     "cli": {
-        *("errors", "settings", "session", "roster", "terminal", "agents", "graph_ops"),
-        *("prompts", "stores", "training", "viewer"),
+        *("errors", "settings", "session", "roster", "batching", "terminal", "agents"),
+        *("graph_ops", "prompts", "stores", "training", "viewer"),
     },
 }
 # Not part of the product: they may import whatever they show, measure or test.

@@ -31,7 +31,9 @@ def finished(workspace: Path) -> set[str]:
     """The questions whose answer is in the ledger, as the server names them."""
     db = sqlite3.connect(workspace / "ledger.sqlite")
     texts = dict(db.execute("SELECT hash, body FROM texts"))
-    rows = db.execute("SELECT messages FROM calls WHERE status != 'failed'")
+    rows = db.execute(
+        "SELECT messages FROM calls WHERE status != 'failed' AND stage != 'embedding'"
+    )
     return {
         server.digest([{"role": r, "content": texts[name]} for r, name in json.loads(messages)])
         for (messages,) in rows

@@ -2,12 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from agents.limits import Turn
 from errors import HopscribeError
 from graph_ops.evidence import ItemEvidence, RefineEvidence, UserEvidence
 from prompts.library import Message
+
+if TYPE_CHECKING:
+    from agents.models.batches import BatchServer
 
 Evidence = ItemEvidence | UserEvidence | RefineEvidence
 
@@ -54,6 +57,26 @@ class Declined(HopscribeError):
     """This one question will never be answered: content filter, context too long."""
 
 
+class NotThere(HopscribeError):
+    """The server knows no batch or file of this name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """A batch as the server tells it. `output` and `errors` are files, `complaint` its words."""
+
+    id: str
+    status: str
+    total: int = 0
+    completed: int = 0
+    failed: int = 0
+    output: str | None = None
+    errors: str | None = None
+    complaint: str = ""
+    mark: str = ""
+    created: float = 0.0
+
+
 class Model(Protocol):
     """A model. `name`, `endpoint` and `parameters` are part of every cache key.
 
@@ -79,3 +102,20 @@ class Model(Protocol):
         ...
 
     async def close(self) -> None: ...
+
+
+@runtime_checkable
+class BatchModel(Model, Protocol):
+    """A model whose server also answers whole files of questions, at half the price."""
+
+    def render(self, request: Request) -> dict[str, Any]:
+        """The body of the HTTP request that `complete` would send."""
+        ...
+
+    def read(self, body: Mapping[str, Any]) -> Answer:
+        """The answer in the body of an HTTP response. Raises Busy where there is none."""
+        ...
+
+    def batches(self) -> "BatchServer":
+        """Where files of questions are handed in. Close it."""
+        ...

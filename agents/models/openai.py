@@ -6,11 +6,11 @@ Retries are not made here (`max_retries=0`): `agents.ask` sees each failed call 
 import asyncio
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from email.utils import parsedate_to_datetime
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx2
 import openai
@@ -26,6 +26,9 @@ from agents.models.given import Given, hang_up, note_lines, watched
 from errors import HopscribeError, ModelError
 from stores.connection import Connection, hide, without
 from stores.prices import cost
+
+if TYPE_CHECKING:
+    from agents.models.batches import BatchServer
 
 OFFICIAL = "https://api.openai.com/v1"
 # What a server may not know, best first: a schema, llama.cpp's older way to give one, any JSON,
@@ -53,12 +56,22 @@ class _LeanChat(ChatOpenAI):
         body: Mapping[str, Any] = MappingProxyType({}),
         **options: Any,
     ) -> ChatResult:
-        payload = {**self._get_request_payload(messages, stop=stop, **options), **body}
+        payload = self.payload(messages, body, stop=stop, **options)
         response = await self.root_async_client.post(
             "/chat/completions", cast_to=httpx2.Response, body=payload
         )
+        return self.result(response.json)
+
+    def payload(
+        self, messages: Sequence[Any], body: Mapping[str, Any], **options: Any
+    ) -> dict[str, Any]:
+        return {**self._get_request_payload(list(messages), **options), **body}
+
+    def result(self, body: Callable[[], Any]) -> ChatResult:
         try:
-            return self._create_chat_result(response.json())
+            result = self._create_chat_result(body())
+            result.generations[0]  # one that has none is none
+            return result
         except (LookupError, TypeError, ValueError, AttributeError) as error:
             raise Busy(
                 f"{self.openai_api_base} answered with something that is not a chat completion."
@@ -163,7 +176,7 @@ class OpenAIModel:
                 if self.learnt == form:
                     self.learnt = FORMATS[FORMATS.index(form) + 1]
                 return await self.complete(request, turn)
-            raise _translated(error, self.name, self.endpoint, self._connection.key) from error
+            raise translated(error, self.name, self.endpoint, self._connection.key) from error
         finally:
             departure.leave()
         answer = _answer(message, self._connection.key)
@@ -173,6 +186,22 @@ class OpenAIModel:
             hang_up(departure.lines)
             raise Busy(f"{self.endpoint} sent what may be the answer to another question.")
         return answer
+
+    def render(self, request: Request) -> dict[str, Any]:
+        return self._chat.payload(request.messages, self._body(request, self.learnt))
+
+    def read(self, body: Mapping[str, Any]) -> Answer:
+        result = self._chat.result(lambda: dict(body))
+        message, facts = result.generations[0].message, result.generations[0].generation_info
+        assert isinstance(message, AIMessage)
+        # LangChain moves these over when it makes the call itself.
+        message.response_metadata = {**(result.llm_output or {}), **(facts or {})}
+        return _answer(message, self._connection.key)
+
+    def batches(self) -> "BatchServer":
+        from agents.models.batches import BatchServer
+
+        return BatchServer(self._connection)
 
     def price(self, input_tokens: int | None, output_tokens: int | None) -> int | None:
         if input_tokens is None or output_tokens is None:
@@ -229,7 +258,7 @@ def _id(message: AIMessage) -> str:
     return str(message.response_metadata.get("id") or "")
 
 
-def _translated(error: openai.OpenAIError, name: str, endpoint: str, key: str) -> Exception:
+def translated(error: openai.OpenAIError, name: str, endpoint: str, key: str) -> Exception:
     """Our word for the client's error. Messages never repeat headers or keys."""
     match error:
         case openai.APIConnectionError() if _never_sent(error):
