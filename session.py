@@ -117,7 +117,7 @@ def options_of(settings: Settings, data: Dataset, told: dict[str, Any]) -> Optio
         hops=told["hops"],
         limit=told["limit"],
         fresh=told["fresh"],
-        batch=told["batch"],
+        batch=told.get("batch", False),
         max_cost=None if dollars is None else round(dollars * 1e9),
         seed=settings.seed,
         neighbours=settings.neighbours,

@@ -59,7 +59,7 @@ class BatchSide(FarSide):
     """What the server has, and what it does with it."""
 
     def __init__(self, given: argparse.Namespace) -> None:
-        super().__init__(0.0, 0.0, given.bad, False, given.log)
+        super().__init__(bad=given.bad, log=given.log)
         self.given = given
         self.files: dict[str, bytes] = {}
         self.batches: dict[str, Batch] = {}
@@ -115,7 +115,7 @@ class BatchSide(FarSide):
             name, wrong = line["custom_id"], self.given.wrong
             if wrong and int(sha256(name.encode()).hexdigest(), 16) % 3 == 0:
                 answer = (int(wrong), {}, {"error": {"message": "This line is refused."}})
-            if answer is None:
+            if isinstance(answer, str):
                 error = {"code": "server_error", "message": "The line was lost."}
                 bad.append({"custom_id": name, "response": None, "error": error})
                 continue
@@ -206,8 +206,9 @@ class Handler(BaseHTTPRequestHandler):
                 with side.lock:
                     answer = side.chat(json.loads(body))
                 # Not 429: who is refused because of a rate waits for a minute.
-                code = 500 if answer is None or answer[0] == 429 else answer[0]
-                self.say(code, answer[2] if answer else {})
+                lost = isinstance(answer, str)
+                code = 500 if lost or answer[0] == 429 else answer[0]
+                self.say(code, {} if lost else answer[2])
             case ["embeddings"]:
                 with side.lock:
                     self.say(200, side.embeddings(json.loads(body))[2])
