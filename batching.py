@@ -50,10 +50,15 @@ async def fetch(workspace: Path, settings: Settings) -> dict[str, Any]:
     """Record what ended batches brought. Asks nothing and waits for nothing."""
     rows: list[tuple[str, Remote | None, str]] = []
     tally = Tally()
+    _must_exist(workspace)
     with occupied(workspace), Ledger(workspace / "ledger.sqlite") as ledger:
         for row in Batches(ledger).open():
-            async with _reached(ledger, settings, row, tally) as at:
-                rows.append((row.name, *await _fetch(at, row)))
+            try:
+                async with _reached(ledger, settings, row, tally) as at:
+                    rows.append((row.name, *await _fetch(at, row)))
+            except HopscribeError as error:
+                # One server that is gone does not keep the others' answers from being fetched.
+                rows.append((row.name, None, error.message))
         told = _after(ledger, rows)
     return {**_told(workspace, told), **_figures(tally)}
 
@@ -62,6 +67,7 @@ async def cancel(workspace: Path, settings: Settings, wanted: str | None) -> dic
     """Cancel a batch, or with None every open one, and record what was finished until then."""
     rows: list[tuple[str, Remote | None, str]] = []
     tally = Tally()
+    _must_exist(workspace)
     with occupied(workspace), Ledger(workspace / "ledger.sqlite") as ledger:
         for row in _chosen(Batches(ledger).open(), wanted):
             async with _reached(ledger, settings, row, tally) as at:
@@ -72,6 +78,11 @@ async def cancel(workspace: Path, settings: Settings, wanted: str | None) -> dic
                 rows.append((row.name, None, ""))
         told = _after(ledger, rows)
     return {**_told(workspace, told), **_figures(tally)}
+
+
+def _must_exist(workspace: Path) -> None:
+    if not (workspace / "ledger.sqlite").is_file():
+        raise UsageError(f"--workspace: {workspace} holds no ledger.")
 
 
 async def _fetch(at: _Reached, row: Batch) -> tuple[Remote | None, str]:

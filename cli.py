@@ -47,7 +47,7 @@ Model = Annotated[
 ]
 EmbedderName = Annotated[
     str | None,
-    typer.Option("--embedder", help="minilm, openai:NAME[@URL], or a name in settings.yaml."),
+    typer.Option("--embedder", help="minilm, openai:NAME[@URL], llamacpp:FILE.gguf, …"),
 ]
 Limit = Annotated[
     int | None, typer.Option(min=1, help="Only N users and N items, and what they need.")

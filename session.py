@@ -1,6 +1,7 @@
 """What the verbs that ask a model share: settings, data, workspace, model and embedder, opened."""
 
 import json
+import math
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -108,6 +109,8 @@ def options_of(settings: Settings, data: Dataset, told: dict[str, Any]) -> Optio
     """The options of a run: what was told (hops, limit, fresh, max_cost) over the settings."""
     reach = settings.reach(settings.model)
     dollars = told.get("max_cost")
+    if dollars is not None and not math.isfinite(dollars):
+        raise UsageError(f"--max-cost: {dollars} is not an amount of money.")
     # The limits at the top of the settings are the model's; an embedder has those under its name.
     embedding = PerMinute()
     if settings.embedder in settings.models:

@@ -1,12 +1,20 @@
 """Settings: `settings.yaml` < environment (and `.env`) < flags. Unknown keys are refused."""
 
 import os
+import re
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from errors import ModelError, UsageError
 from stores.connection import Connection, Price
@@ -25,7 +33,7 @@ class Reach(BaseModel):
     headers, and learnt from its refusals.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     temperature: float | None = Field(default=0.0, ge=0, description="null: the server's default")
     timeout: float = Field(default=120.0, gt=0, description="seconds a call may take")
@@ -47,7 +55,20 @@ class Named(Reach):
         default=None, description="the environment variable that holds its key"
     )
     input_price: float | None = Field(default=None, ge=0)
-    output_price: float = Field(default=0.0, ge=0)
+    output_price: float | None = Field(default=None, ge=0)
+
+    @field_validator("key_variable")
+    @classmethod
+    def _is_a_name(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", value):
+            raise ValueError("it is the name of an environment variable, not the key itself")
+        return value
+
+    @model_validator(mode="after")
+    def _has_both_prices(self) -> "Named":
+        if self.output_price is not None and self.input_price is None:
+            raise ValueError("an output_price needs an input_price")
+        return self
 
 
 class Settings(Reach):
@@ -89,7 +110,7 @@ def connection(reach: Named, must_have_key: bool = True) -> Connection:
         url, key = access_key(reach.endpoint, reach.key_variable, must_have_key)
     price = None
     if reach.input_price is not None:
-        price = Price(reach.input_price, reach.output_price)
+        price = Price(reach.input_price, reach.output_price or 0.0)
     return Connection(
         provider=reach.provider,
         model=reach.model,
@@ -134,7 +155,10 @@ def load(flags: dict[str, Any], folder: Path) -> Settings:
             if key in from_environment
             else f"settings.yaml: {'.'.join(map(str, first['loc']))}"
         )
-        raise UsageError(f"{source}: {first['msg']} (it is {first['input']!r}).") from error
+        # What somebody wrote in a place that we do not know may be a key.
+        plain = isinstance(first["input"], int | float | str) and key not in ("models",)
+        shown = f" (it is {first['input']!r})" if plain and first["type"] != "missing" else ""
+        raise UsageError(f"{source}: {first['msg']}{shown}.") from error
 
 
 def access_key(
@@ -162,13 +186,13 @@ def _address(url: str) -> str:
         usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
     except ValueError:
         usable = False
-    if not usable:
-        raise UsageError(f"{url!r} is not the address of a server.", hint="http://HOST:PORT/v1")
-    if parts.username is not None or parts.password is not None:
-        # An address is written to the ledger; a secret must not be.
+    if "@" in url:
+        # An address is written to the ledger and into errors; a secret must not be.
         raise UsageError(
             "A server's address must not hold a name or a password.", hint=f"Use {KEY}."
         )
+    if not usable:
+        raise UsageError(f"{url!r} is not the address of a server.", hint="http://HOST:PORT/v1")
     return url.rstrip("/")
 
 

@@ -228,16 +228,19 @@ async def _call(desk: Desk, asked: Question, attempt: int) -> Asked:
 
 
 def most(desk: Desk, request: Request) -> tuple[int, int]:
-    """The tokens a call is let out with, and the nano-dollars it can cost at the most.
+    """The tokens a call is let out with, and the nano-dollars to reserve for it."""
+    likely = sum(tokens(text) for _, text in request.messages) + request.max_tokens
+    return likely, 0 if desk.gate.purse.cap is None else dearest(desk.model, request)
+
+
+def dearest(model: Model, request: Request) -> int:
+    """What a call can cost at the most, 0 where no price is known.
 
     No tokenizer makes more tokens than there are bytes; a few come with each message.
     """
     texts = [text for _, text in request.messages]
-    likely = sum(map(tokens, texts)) + request.max_tokens
-    if desk.gate.purse.cap is None:
-        return likely, 0
     most_input = sum(len(text.encode("utf-8", "replace")) + 16 for text in texts)
-    return likely, desk.model.price(most_input, request.max_tokens) or 0
+    return model.price(most_input, request.max_tokens) or 0
 
 
 def judged(desk: Desk, asked: Question, answer: Answer) -> Asked:

@@ -13,7 +13,7 @@ from dataclasses import replace
 from hashlib import sha256
 from typing import TYPE_CHECKING, Literal
 
-from agents.ask import Asked, Desk, Question, judged, most
+from agents.ask import Asked, Desk, Question, dearest, judged
 from agents.harvest import Failure, batch_model, going_on, harvested, patiently
 from agents.models.base import Answer, BatchModel, Declined, Remote
 from errors import ModelError, RunStopped
@@ -189,7 +189,7 @@ def _affordable(desk: Desk, rest: Sequence[Question]) -> int:
 
 
 def _most(desk: Desk, asked: Question) -> int:
-    return in_a_batch(most(desk, asked.request)[1]) or 0
+    return in_a_batch(dearest(desk.model, asked.request)) or 0
 
 
 async def _files(

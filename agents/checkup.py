@@ -76,6 +76,7 @@ async def check_server(connection: Connection, needed: int) -> list[Finding]:
     )
     try:
         listed = [one.model_dump() async for one in client.models.list()]
+        about = list(_in_the_list(connection.model, listed, needed))
     except openai.AuthenticationError:
         return [
             Finding(
@@ -99,13 +100,13 @@ async def check_server(connection: Connection, needed: int) -> list[Finding]:
                 "Is the server running, and does the address end in /v1?",
             )
         ]
-    except (openai.OpenAIError, ValueError):
+    except (openai.OpenAIError, ValueError, TypeError, AttributeError):
         return [Finding("reachable", None, f"{connection.url} answers, but not as OpenAI's does.")]
     finally:
         await client.close()
     return [
         Finding("reachable", True, f"{connection.url} answers."),
-        *_in_the_list(connection.model, listed, needed),
+        *about,
     ]
 
 

@@ -2,19 +2,22 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from hashlib import sha256
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from agents.ask import Desk
 from agents.job import Job
-from agents.limits import Gate
+from agents.models.base import Busy
 from agents.pace import Pace
+from agents.retry import ATTEMPTS, retrying, too_long
+from errors import ModelError
 from graph_ops.graph import kind_of
 from stores.descriptions import Descriptions, row_of
+from stores.embedders import EmbedderBusy
 from stores.rows import Call
 from stores.vectors import Vectors
 
@@ -33,64 +36,89 @@ class Embedding:
         self, desk: Desk, vectors: Vectors, pace: Pace, on_embedded: Callable[[int], None]
     ) -> None:
         self._desk, self._vectors, self._on_embedded = desk, vectors, on_embedded
-        self._gate = Gate(1, pace=pace)
+        self._pace = pace
         self._loop = asyncio.get_running_loop()
         self.embedder = vectors.embedder
 
     def of(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Unit vectors for `texts`, shape (texts, dim). Raises RunStopped between two batches."""
-        return self._vectors.embed(texts, self._pay)
+        return self._vectors.embed(texts, partial(self._pay, ATTEMPTS))
 
-    def _pay(self, pieces: Sequence[str], embed: Callable[[], None]) -> None:
+    def probe(self) -> None:
+        """Embed one word, once a workspace. Raises ModelError at once where that does not work."""
+        self._vectors.embed(["ready"], partial(self._pay, 1))
+
+    def _pay(self, tries: int, pieces: Sequence[str], embed: Callable[[], None]) -> None:
         """Let a batch be embedded, if the purse allows it, and write down what it took."""
-        desk, embedder = self._desk, self.embedder
-        desk.gate.check()
-        most = sum(len(piece.encode("utf-8", "replace")) for piece in pieces)
-        self._wait(desk.gate.purse.reserve(embedder.price(most) or 0))
-        if embedder.remote:
-            self._wait(self._gate.depart(sum(map(embedder.count, pieces))))
-        before, started, clock = embedder.used, time.time(), time.perf_counter()
-        embed()
-        used = embedder.used - before
-        cost = embedder.price(used)
-        self._wait(desk.gate.purse.settle(embedder.price(most) or 0, cost or 0))
-        name = sha256("\x1f".join(pieces).encode("utf-8", "replace")).hexdigest()
-        if embedder.remote:
-            self._wait(
-                desk.ledger.record(
-                    Call(
-                        key=name,
-                        run=desk.run,
-                        stage=STAGE,
-                        node="",
-                        hop=-1,
-                        turn=0,
-                        attempt=1,
-                        prompt="",
-                        model=embedder.name,
-                        endpoint="",
-                        parameters="{}",
-                        messages=(),
-                        reply=None,
-                        status="accepted",
-                        reason="",
-                        finish="stop",
-                        input_tokens=used,
-                        output_tokens=0,
-                        cost_nanousd=cost,
-                        started=started,
-                        latency_ms=(time.perf_counter() - clock) * 1e3,
-                    )
-                )
-            )
-        tally = desk.tally
-        tally.embedding_tokens += used
-        tally.cost_nanousd += cost or 0
-        tally.unpriced += cost is None
+        paid = asyncio.run_coroutine_threadsafe(self._retried(tries, pieces, embed), self._loop)
+        paid.result()
         self._on_embedded(len(pieces))
 
-    def _wait(self, coroutine: Coroutine[Any, Any, None]) -> None:
-        asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
+    async def _retried(self, tries: int, pieces: Sequence[str], embed: Callable[[], None]) -> None:
+        try:
+            async for attempt in retrying(self._desk.gate, tries):
+                with attempt:
+                    await self._attempt(pieces, embed, attempt.retry_state.attempt_number)
+        except Busy as error:
+            raise ModelError(
+                error.message,
+                hint="Check the address, the key and the model name. What was embedded is kept: "
+                "run the same command again.",
+            ) from error
+
+    async def _attempt(self, pieces: Sequence[str], embed: Callable[[], None], number: int) -> None:
+        desk, embedder = self._desk, self.embedder
+        desk.gate.check()
+        if not embedder.remote:
+            await asyncio.to_thread(embed)
+            return
+        most = embedder.price(sum(len(p.encode("utf-8", "replace")) for p in pieces)) or 0
+        await desk.gate.purse.reserve(most)
+        before, cost = embedder.used, 0
+        started, clock = time.time(), time.perf_counter()
+        status, reason = "failed", ""
+        try:
+            await desk.gate.depart(sum(map(embedder.count, pieces)), self._pace)
+            started, clock = time.time(), time.perf_counter()
+            await asyncio.to_thread(embed)
+            status = "accepted"
+        except EmbedderBusy as error:
+            reason = error.message
+            busy = Busy(error.message, error.wait)
+            raise too_long(busy) or busy from error
+        finally:
+            used = embedder.used - before
+            price = embedder.price(used)
+            cost = price or 0
+            await desk.gate.purse.settle(most, cost)
+            desk.tally.embedding_tokens += used
+            desk.tally.cost_nanousd += cost
+            desk.tally.unpriced += price is None and status == "accepted"
+            await desk.ledger.record(
+                Call(
+                    key=sha256("\x1f".join(pieces).encode("utf-8", "replace")).hexdigest(),
+                    run=desk.run,
+                    stage=STAGE,
+                    node="",
+                    hop=-1,
+                    turn=0,
+                    attempt=number,
+                    prompt="",
+                    model=embedder.name,
+                    endpoint="",
+                    parameters="{}",
+                    messages=(),
+                    reply=None,
+                    status="accepted" if status == "accepted" else "failed",
+                    reason=reason,
+                    finish="stop" if status == "accepted" else "",
+                    input_tokens=used,
+                    output_tokens=0,
+                    cost_nanousd=price,
+                    started=started,
+                    latency_ms=(time.perf_counter() - clock) * 1e3,
+                )
+            )
 
 
 def embed(job: Job, descriptions: Descriptions, embedding: Embedding) -> int:

@@ -18,7 +18,7 @@ from agents.checks import judge, prepare
 from agents.limits import FAREWELL, Gate
 from agents.models.base import Answer, BatchModel, Busy, Model, NotThere, Remote
 from agents.replies import reply_class
-from agents.retry import retrying
+from agents.retry import retrying, too_long
 from errors import RunStopped, UsageError
 from stores.batches import Batch, Batches, Line
 from stores.prices import in_a_batch
@@ -72,7 +72,12 @@ async def patiently(gate: Gate, call: Callable[[], Awaitable[_T]]) -> _T:
     try:
         async for attempt in retrying(gate):
             with attempt:
-                return await call()
+                try:
+                    return await call()
+                except Busy as error:
+                    if (stop := too_long(error)) is not None:
+                        raise stop from error
+                    raise
     except Busy as error:
         raise RunStopped(
             f"{error.message} It did not get better in {attempt.retry_state.attempt_number} tries.",
@@ -216,7 +221,9 @@ async def _record(
         await store.record(batch.name, calls)
     for call in calls:
         count(desk.tally, call)
-    return sum(call.cost_nanousd or 0 for call in calls)
+    # What nobody knows the cost of counts with the most that it can be.
+    share = batch.most // max(1, store.size(batch.name))
+    return sum(share if call.cost_nanousd is None else call.cost_nanousd for call in calls)
 
 
 def _answer(desk: Desk, came: _Came) -> tuple[Answer | None, Failure | None]:

@@ -108,12 +108,16 @@ class Gate:
         """One call's turn on the far side."""
         return Turn(self, tokens, most)
 
-    async def depart(self, tokens: int) -> None:
-        """Wait until the next call may leave; they leave in the order they came."""
+    async def depart(self, tokens: int, pace: Pace | None = None) -> None:
+        """Wait until the next call may leave; they leave in the order they came.
+
+        `pace` is another server's, where the call does not go to the model.
+        """
+        pace = pace or self.pace
         async with self._line:
-            while (wait := self.pace.departure(tokens) - time.monotonic()) > 0:
+            while (wait := pace.departure(tokens) - time.monotonic()) > 0:
                 await self.sleep(wait)
-                if not self.pace.pause():
+                if not pace.pause():
                     break
             self.check()
 

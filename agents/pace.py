@@ -24,6 +24,7 @@ STEEP = 0.3  # growth a second after that: the limit must have risen
 PAUSE, PAUSE_REQUESTS = 1.0, 3  # seconds, or departures, left out after a refusal without a time
 FEW, RARE, MANY = 8, 0.1, 0.3  # of the last calls; shares of refusals that teach little, or much
 VAIN = 8  # cuts without success that show that the rate is not to blame
+LONGEST_RESET = 60.0  # seconds
 SLOWEST = 0.1  # requests a second
 
 
@@ -130,12 +131,13 @@ class Pace:
             limit = _number(headers.get(f"x-ratelimit-limit-{what}"))
             left = _number(headers.get(f"x-ratelimit-remaining-{what}"))
             reset = _duration(headers.get(f"x-ratelimit-reset-{what}"))
-            if limit and what == "requests" and not self._settled_requests:
+            if limit and limit > 0 and what == "requests" and not self._settled_requests:
                 self._requests = limit / 60
-            if limit and what == "tokens" and not self._settled_tokens:
+            if limit and limit > 0 and what == "tokens" and not self._settled_tokens:
                 self._tokens = limit / 60
             if left is not None and left <= 0 and reset is not None:
-                self.hold(reset)
+                # After a longer time than that a refusal will tell how long it really is.
+                self.hold(min(reset, LONGEST_RESET))
 
 
 def _per_second(per_minute: float | None) -> float:

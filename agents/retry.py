@@ -15,11 +15,11 @@ LONGEST_WAIT = 600.0  # seconds a server may ask for; after that the run stops i
 _BACKOFF = backoff(initial=1, max=30, jitter=1)
 
 
-def retrying(gate: Gate) -> AsyncRetrying:
+def retrying(gate: Gate, tries: int = ATTEMPTS) -> AsyncRetrying:
     """The attempts of one call. Raises the last error when they are used up."""
     return AsyncRetrying(
         retry=retry_if_exception_type(Busy),
-        stop=_enough(),
+        stop=_enough(tries),
         wait=_wait,
         sleep=gate.sleep,
         reraise=True,
@@ -28,18 +28,23 @@ def retrying(gate: Gate) -> AsyncRetrying:
 
 def heed(gate: Gate, turn: Turn, error: Busy) -> None:
     """What a failed call tells about the far side."""
-    if error.wait is not None and error.wait > LONGEST_WAIT:
-        gate.stop(
-            RunStopped(
-                f"{error.message} It asks to be left alone for {error.wait / 60:.0f} minutes.",
-                hint="Every answer so far is kept. Run the same command again after that.",
-            )
-        )
+    if (stop := too_long(error)) is not None:
+        gate.stop(stop)
     elif error.kind == "limited":
         gate.pace.refused(turn.sent, error.wait)
     elif error.kind == "overloaded":
         gate.slots.overloaded(turn.sent)
         gate.pace.hold(error.wait or 0.0)
+
+
+def too_long(error: Busy) -> RunStopped | None:
+    """What ends a run whose server wants to be left alone for longer than anybody waits."""
+    if error.wait is None or error.wait <= LONGEST_WAIT:
+        return None
+    return RunStopped(
+        f"{error.message} It asks to be left alone for {error.wait / 60:.0f} minutes.",
+        hint="Every answer so far is kept. Run the same command again after that.",
+    )
 
 
 def _wait(state: RetryCallState) -> float:
@@ -54,7 +59,7 @@ def _wait(state: RetryCallState) -> float:
     return max(wished, _BACKOFF(state))
 
 
-def _enough() -> Callable[[RetryCallState], bool]:
+def _enough(tries: int) -> Callable[[RetryCallState], bool]:
     """When to give up. Being told to come back later is no fault, so it may happen more often."""
     faults = 0
 
@@ -62,6 +67,6 @@ def _enough() -> Callable[[RetryCallState], bool]:
         nonlocal faults
         error = state.outcome.exception() if state.outcome else None
         faults += not (isinstance(error, Busy) and error.kind == "limited")
-        return faults >= ATTEMPTS or state.attempt_number >= MOST_ATTEMPTS
+        return faults >= tries or state.attempt_number >= MOST_ATTEMPTS
 
     return enough

@@ -101,8 +101,8 @@ async def refine(
                 )
                 embedding = Embedding(desk, vectors, pace, watch.on_embedded)
                 if embedder.remote:
-                    # One word, once a workspace: a wrong address is told before a question is paid.
-                    await asyncio.to_thread(embedding.of, ["ready"])
+                    # A wrong address is told before a question is paid.
+                    await asyncio.to_thread(embedding.probe)
                 state = await carry_out(
                     Run(job, lambda: embed(job, descriptions, embedding), watch.on_stage)
                 )

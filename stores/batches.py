@@ -89,6 +89,10 @@ class Batches:
         rows = self._ledger.read("SELECT key FROM batch_lines WHERE name = ?", name)
         return {key for (key,) in rows}
 
+    def size(self, name: str) -> int:
+        """How many questions a batch holds."""
+        return int(self._ledger.read("SELECT count(*) FROM batch_lines WHERE name = ?", name)[0][0])
+
     def counts(self) -> dict[str, tuple[int, int]]:
         """How many questions each batch has, and how many of them are in the ledger."""
         rows = self._ledger.read(

@@ -63,12 +63,19 @@ def test_limits_of_the_settings_go_before_the_headers(clock):
 
 
 @pytest.mark.parametrize(
-    ("reset", "seconds"), [("1s", 1.0), ("6m0s", 360.0), ("120ms", 0.12), ("7.5", 7.5)]
+    ("reset", "seconds"),
+    [("1s", 1.0), ("0m30s", 30.0), ("23h59m", 60.0), ("120ms", 0.12), ("7.5", 7.5)],
 )
 def test_when_nothing_is_left_the_reset_is_waited_for(clock, reset, seconds):
     pace = Pace(clock=clock)
     pace.told({"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": reset})
     assert pace.pause() == pytest.approx(seconds)
+
+
+def test_a_limit_of_nothing_or_less_is_no_limit(clock):
+    pace = Pace(clock=clock)
+    pace.told({"x-ratelimit-limit-requests": "-1", "x-ratelimit-limit-tokens": "0"})
+    assert departures(pace, clock, 3, tokens=100) == [0.0] * 3
 
 
 @given(st.dictionaries(st.sampled_from(["limit", "remaining", "reset"]), st.text(max_size=8)))

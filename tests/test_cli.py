@@ -103,3 +103,71 @@ def test_a_bad_row_is_named_and_can_be_skipped(cli, tmp_path):
     )
     assert done.code == 0 and done.summary["skipped"] == 1
     assert "row 3" in done.err
+
+
+# Models
+
+
+def test_models_check_proves_a_server_fit(cli, far_side):
+    far = far_side(latency=0.02)
+    ended = cli("models", "check", f"openai:far@{far.url}", "--json")
+    assert ended.code == 0 and ended.summary["ok"] and ended.summary["problems"] == []
+    for what in ("reachable", "model", "context", "reply", "concurrency"):
+        assert f"ok  {what}" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("options", "spec", "problem"),
+    [
+        ({"context": 900}, "openai:far@{url}", "context: 900 tokens"),
+        ({}, "openai:far@http://127.0.0.1:1/v1", "reachable: no connection"),
+        ({}, "openai:gpt-4o-mini", "OPENAI_API_KEY is not set"),
+        ({}, "llamacpp:nowhere.gguf", "nowhere.gguf"),
+        ({"bad": 1.0}, "openai:far@{url}", "reply:"),
+    ],
+)
+def test_models_check_says_what_is_wrong(cli, far_side, options, spec, problem):
+    far = far_side(**options)
+    ended = cli("models", "check", spec.format(url=far.url), "--json")
+    assert ended.code == 2 and not ended.summary["ok"] and "Traceback" not in ended.err
+    assert any(problem in said for said in ended.summary["problems"])
+
+
+def test_models_check_knows_offline_and_embedders(cli):
+    assert cli("models", "check", "offline").code == 0
+    ended = cli("models", "check", "minilm", "--embedder")
+    assert ended.code == 0 and "384 dimensions" in ended.err
+
+
+def test_models_list_shows_names_prices_and_whether_a_key_is_there(cli, tmp_path):
+    (tmp_path / "home" / "settings.yaml").write_text(
+        "models:\n  cheap: {provider: openai, model: gpt-4o-mini, requests_per_minute: 60}\n"
+    )
+    rows = cli("models", "list", "--json", env={"OPENAI_API_KEY": "sk-secret-secret"}).summary
+    cheap = next(row for row in rows["models"] if row["name"] == "cheap")
+    assert cheap["dollars_per_million_input"] == 0.15 and cheap["key"] == "set"
+    assert cheap["requests_per_minute"] == 60 and "sk-secret" not in str(rows)
+
+
+@pytest.mark.parametrize(
+    ("yaml", "said"),
+    [
+        ("models: {a: {provider: openai, api_key: sk-verysecret123}}", "Extra inputs"),
+        ("models: {a: {model: sk-verysecret123}}", "required"),
+        ("models: {a: {provider: openai, key_variable: sk-verysecret123}}", "environment variable"),
+        ("models: {a: {provider: openai, output_price: 1}}", "needs an input_price"),
+        ("models: {a: {provider: openai, input_price: .inf}}", "finite"),
+        ("timeout: .inf", "finite"),
+    ],
+)
+def test_settings_that_are_wrong_are_told_without_what_may_be_a_key(cli, tmp_path, yaml, said):
+    (tmp_path / "home" / "settings.yaml").write_text(yaml + "\n")
+    ended = cli("models", "list")
+    assert ended.code == 2 and said in ended.err
+    assert "sk-verysecret123" not in ended.err and "Traceback" not in ended.err
+
+
+@pytest.mark.parametrize("dollars", ["inf", "nan"])
+def test_a_cap_is_an_amount_of_money(cli, dollars):
+    ended = cli("refine", "--max-cost", dollars)
+    assert ended.code == 2 and "Traceback" not in ended.err

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from errors import UsageError, unknown
 from stores.connection import Connection
-from stores.embedders.base import Embedder
+from stores.embedders.base import Embedder, EmbedderBusy
 from stores.embedders.encoders import MiniLM, SentenceTransformers
 from stores.embedders.llamacpp import LlamaCppEmbedder
 from stores.embedders.openai import OpenAIEmbedder
@@ -12,6 +12,7 @@ from stores.embedders.openai import OpenAIEmbedder
 __all__ = [
     "EMBEDDERS",
     "Embedder",
+    "EmbedderBusy",
     "LlamaCppEmbedder",
     "MiniLM",
     "OpenAIEmbedder",

@@ -9,6 +9,14 @@ from numpy.typing import NDArray
 from errors import ModelError
 
 
+class EmbedderBusy(ModelError):
+    """Try again later; `wait` is what the server asked for, in seconds."""
+
+    def __init__(self, message: str, hint: str, wait: float | None = None) -> None:
+        super().__init__(message, hint)
+        self.wait = wait
+
+
 class Embedder(Protocol):
     """`embed` gives unit vectors, shape (texts, dim), for texts of at most `window` tokens.
 
@@ -28,7 +36,7 @@ class Embedder(Protocol):
         ...
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Raises ModelError when the embedder cannot be used."""
+        """Raises EmbedderBusy for what may work later, else ModelError. Makes one attempt."""
         ...
 
     def price(self, tokens: int) -> int | None:

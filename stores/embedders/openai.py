@@ -9,14 +9,11 @@ from numpy.typing import NDArray
 
 from errors import ModelError, UsageError
 from stores.connection import Connection, hide
-from stores.embedders.base import unit
+from stores.embedders.base import EmbedderBusy, unit
 from stores.prices import cost
 
 if TYPE_CHECKING:
-    from tenacity import RetryCallState
-
-
-LONGEST_WAIT = 120.0
+    import openai
 
 
 class OpenAIEmbedder:
@@ -39,29 +36,20 @@ class OpenAIEmbedder:
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         import openai
-        from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
 
         to = self._connection
         client = openai.OpenAI(base_url=to.url, api_key=to.key, max_retries=0, timeout=to.timeout)
         busy = (openai.RateLimitError, openai.InternalServerError, openai.APIConnectionError)
-        again = Retrying(
-            retry=retry_if_exception_type(busy),
-            stop=stop_after_attempt(7),
-            wait=_wait,
-            reraise=True,
-        )
         try:
-            reply = again(
-                client.embeddings.create,
-                model=to.model,
-                input=list(texts),
-                encoding_format="float",
+            reply = client.embeddings.create(
+                model=to.model, input=list(texts), encoding_format="float"
             )
         except openai.OpenAIError as error:
-            raise ModelError(
-                f"The embedder {self.name} failed: {type(error).__name__}.",
-                hint="Check the address, the key and the model name; what was embedded is kept.",
-            ) from error
+            said = f"The embedder {self.name} failed: {type(error).__name__}."
+            hint = "Check the address, the key and the model name; what was embedded is kept."
+            if isinstance(error, busy):
+                raise EmbedderBusy(said, hint, _retry_after(error)) from error
+            raise ModelError(said, hint) from error
         usage = getattr(reply.usage, "total_tokens", None)
         self.used += sum(map(self.count, texts)) if usage is None else usage
         rows = sorted(reply.data, key=lambda row: row.index)
@@ -74,13 +62,9 @@ class OpenAIEmbedder:
         return cost(self._connection, tokens)
 
 
-def _wait(state: "RetryCallState") -> float:
-    """What the server asked for, or a growing random wait, whichever is longer."""
-    from tenacity import wait_random_exponential
-
-    response = getattr(state.outcome and state.outcome.exception(), "response", None)
+def _retry_after(error: "openai.OpenAIError") -> float | None:
+    response = getattr(error, "response", None)
     try:
-        asked = float(response.headers["retry-after"]) if response is not None else 0.0
+        return float(response.headers["retry-after"]) if response is not None else None
     except (KeyError, ValueError):
-        asked = 0.0
-    return max(min(asked, LONGEST_WAIT), wait_random_exponential(multiplier=0.5, max=30)(state))
+        return None
