@@ -22,7 +22,12 @@ HOLD, LONGEST_HOLD = 8.0, 24.0  # seconds until a higher rate is tried
 GENTLE, GENTLY = 0.012, 10.0  # growth a second while probing gently, and for how long
 STEEP = 0.3  # growth a second after that: the limit must have risen
 PAUSE, PAUSE_REQUESTS = 1.0, 3  # seconds, or departures, left out after a refusal without a time
-FEW, RARE, MANY = 8, 0.1, 0.3  # of the last calls; shares of refusals that teach little, or much
+FEW, RARE, SOME, MANY = (
+    8,
+    0.1,
+    0.2,
+    0.3,
+)  # of the last calls; shares of refusals that teach little, or much
 VAIN = 8  # cuts without success that show that the rate is not to blame
 LONGEST_RESET = 60.0  # seconds
 SLOWEST = 0.1  # requests a second
@@ -98,7 +103,7 @@ class Pace:
         share = sum(self._recent) / len(self._recent)
         rare = share <= RARE
         if math.isinf(self._learnt):
-            if rare or len(self._recent) < FEW or (self._slowing_is_vain and share < MANY):
+            if len(self._recent) < FEW or share < (MANY if self._slowing_is_vain else SOME):
                 return
             since = now - (now if self._began is None else self._began)
             learnt = self._measured(now, max(1.0, min(since, WINDOW))) * BELOW
