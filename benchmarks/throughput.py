@@ -87,7 +87,7 @@ def asked(ledger: Path) -> list[Messages]:
     """The messages of every call in a ledger, as they were sent."""
     with closing(sqlite3.connect(ledger)) as db:
         texts = dict(db.execute("SELECT hash, body FROM texts"))
-        rows = db.execute("SELECT messages FROM calls").fetchall()
+        rows = db.execute("SELECT messages FROM calls WHERE stage != 'embedding'").fetchall()
     return [
         [{"role": role, "content": texts[name]} for role, name in json.loads(messages)]
         for (messages,) in rows
