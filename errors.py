@@ -6,6 +6,7 @@
     ├── PromptError             a template, its header or what it was given is wrong
     ├── StoreError              a ledger, a Chroma folder or a workspace cannot be used
     ├── ModelError              a model or an embedder cannot be used at all
+    ├── TrainingError           training cannot go on: no number, no memory, no such device
     └── RunStopped              exit 3: the run ended early, everything finished is kept
         └── Interrupted         exit 130: the user asked for it
 
@@ -44,6 +45,10 @@ class StoreError(HopscribeError):
 
 class ModelError(HopscribeError):
     """A model or an embedder cannot be used at all: no key, no such model, no server."""
+
+
+class TrainingError(HopscribeError):
+    """Training cannot begin or go on; the message says what to lower or leave out."""
 
 
 class RunStopped(HopscribeError):

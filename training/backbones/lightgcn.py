@@ -1,0 +1,79 @@
+"""LightGCN and GCCF as RLMRec's reference code has them: propagation without weights."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from training.backbones.base import Backbone, Encoded, Tap
+from training.graph import Adjacency, TrainGraph, dropped, propagate
+
+
+def walk(
+    adjacency: Adjacency, value_E: Tensor, ego_Nd: Tensor, layers: int, tap: Tap, keep: float = 1.0
+) -> Iterator[Tensor]:
+    """What the readout takes of layers 0 to L, each one propagation further.
+
+    `keep` below 1 thins the graph once for all layers.
+    """
+    if keep < 1:
+        value_E = dropped(value_E, keep)
+    hop, read = tap(0, ego_Nd)
+    yield read
+    for layer in range(1, layers + 1):
+        hop, read = tap(layer, propagate(adjacency, value_E, hop, symmetric=keep >= 1))
+        yield read
+
+
+def summed(layers: Iterator[Tensor]) -> Tensor:
+    """Σ over layers: the reference code's readout (LightGCN's own is the mean)."""
+    total = next(layers)
+    for one in layers:
+        total = total + one
+    return total
+
+
+class LightGCN(Backbone):
+    """E = Σ_l Ã^l E_0; while training each direction of an edge is kept with probability `keep`."""
+
+    @dataclass(frozen=True, kw_only=True)
+    class Options(Backbone.Options):
+        keep: float = 0.8
+
+    options: Options
+
+    def forward(self, ego_Nd: Tensor, tap: Tap) -> Encoded:
+        graph, keep = self.graph, self.options.keep if self.training else 1.0
+        layers = walk(graph.adjacency, graph.weight_E, ego_Nd, self.options.layers, tap, keep)
+        return Encoded(summed(layers))
+
+
+class GCCF(Backbone):
+    """E = [E_0 ‖ ÃE_0 ‖ … ‖ Ã^L E_0], so D = (L + 1) d. `loops`: Ã has self-loops.
+
+    The reference code has self-loops for the base model and, by a mistake, none once text is
+    aligned; `loops` is there to reproduce both.
+    """
+
+    @dataclass(frozen=True, kw_only=True)
+    class Options(Backbone.Options):
+        layers: int = 2
+        loops: bool = True
+
+    options: Options
+
+    def __init__(self, graph: TrainGraph, options: Options) -> None:
+        super().__init__(graph, options)
+        self.adjacency, self.weight_E = graph.adjacency, graph.weight_E
+        if options.loops:
+            self.adjacency = graph.adjacency.with_loops()
+            self.weight_E = self.adjacency.normalised()
+
+    @property
+    def width(self) -> int:
+        return self.options.dim * (self.options.layers + 1)
+
+    def forward(self, ego_Nd: Tensor, tap: Tap) -> Encoded:
+        layers = walk(self.adjacency, self.weight_E, ego_Nd, self.options.layers, tap)
+        return Encoded(torch.cat(list(layers), dim=-1))

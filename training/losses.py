@@ -1,0 +1,120 @@
+"""The loss terms as pure functions. B = anchors, K = candidates, D = width.
+
+Sources: RLMRec (WWW 2024) eq. 11 for `info_nce`; its reference code for every normalisation, since
+the paper prints no weight and no temperature.
+"""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+# Logits held at a time: what fits a CPU's cache, and what an accelerator needs to be busy.
+CHUNK_CPU, CHUNK_DEVICE = 2**20, 2**27
+
+
+def bpr(user_BD: Tensor, liked_BD: Tensor, other_BD: Tensor) -> Tensor:
+    """Mean of -log σ(score of the liked item - score of the other item)."""
+    return F.softplus((user_BD * other_BD).sum(-1) - (user_BD * liked_BD).sum(-1)).mean()
+
+
+def unit(rows_BD: Tensor) -> Tensor:
+    """Rows of length 1: x / √(1e-8 + ‖x‖²), so that a zero row stays zero."""
+    return rows_BD * torch.rsqrt(1e-8 + rows_BD.square().sum(-1, keepdim=True))
+
+
+def info_nce(
+    anchor_BD: Tensor,
+    positive_BD: Tensor,
+    keys_KD: Tensor,
+    temperature: float,
+    times_B: Tensor | None = None,
+    key_times_K: Tensor | None = None,
+) -> Tensor:
+    """Σ over anchors of -cos(anchor, positive)/τ + log Σ over keys of exp(cos(anchor, key)/τ).
+
+    A sum: callers divide. The positive is in the denominator as far as it is among the keys.
+    `times_B` and `key_times_K` say how often an anchor or a key counts, so that a row that a batch
+    holds five times is computed once.
+    """
+    anchor_BD, positive_BD, keys_KD = unit(anchor_BD), unit(positive_BD), unit(keys_KD)
+    anchor_BD = anchor_BD / temperature
+    agreement_B = (anchor_BD * positive_BD).sum(-1)
+    if times_B is not None:
+        agreement_B = agreement_B * times_B
+    return log_partition(anchor_BD, keys_KD, times_B, key_times_K) - agreement_B.sum()
+
+
+def log_partition(
+    anchor_BD: Tensor,
+    keys_KD: Tensor,
+    times_B: Tensor | None = None,
+    key_times_K: Tensor | None = None,
+) -> Tensor:
+    """Σ over anchors of times · log Σ over keys of key times · exp(anchor · key), a scalar.
+
+    The B × K logits are never held at once: each chunk's share of both gradients is made while the
+    chunk is there, so they are computed once and in the cache.
+    """
+    total: Tensor = _LogPartition.apply(anchor_BD, keys_KD, times_B, key_times_K)
+    return total
+
+
+def squared_norm(module: torch.nn.Module) -> Tensor:
+    """Σ ‖W‖² over every parameter: no ½, not divided by the batch, as in the reference code."""
+    return torch.stack([p.square().sum() for p in module.parameters()]).sum()
+
+
+def counted(rows_B: Tensor) -> tuple[Tensor, Tensor]:
+    """The distinct rows, and how often each is there (as a float)."""
+    rows, counts = rows_B.unique(return_counts=True)
+    return rows, counts.to(torch.get_default_dtype())
+
+
+class _LogPartition(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        anchor_BD: Tensor,
+        keys_KD: Tensor,
+        times_B: Tensor | None,
+        key_times_K: Tensor | None,
+    ) -> Tensor:
+        wants_anchor, wants_keys = ctx.needs_input_grad[:2]
+        grad_anchor = torch.empty_like(anchor_BD) if wants_anchor else None
+        grad_keys = torch.zeros_like(keys_KD) if wants_keys else None
+        # Keys that count several times: in the sums, as their weight; in the gradient, likewise.
+        scaled_KD = keys_KD if key_times_K is None else keys_KD * key_times_K.unsqueeze(-1)
+        ones_K = torch.ones_like(keys_KD[:, 0]) if key_times_K is None else key_times_K
+        total = anchor_BD.new_zeros(())
+        chunk = max(1, (CHUNK_DEVICE if anchor_BD.is_cuda else CHUNK_CPU) // len(keys_KD))
+        for start in range(0, len(anchor_BD), chunk):
+            some = slice(start, start + chunk)
+            logits_bK = anchor_BD[some] @ keys_KD.T
+            top_b = logits_bK.amax(-1)
+            logits_bK.sub_(top_b.unsqueeze(-1)).exp_()
+            sum_b = logits_bK @ ones_K
+            times_b = torch.ones_like(sum_b) if times_B is None else times_B[some]
+            total += ((sum_b.log() + top_b) * times_b).sum()
+            share_b1 = (times_b / sum_b).unsqueeze(-1)
+            if grad_anchor is not None:
+                grad_anchor[some] = (logits_bK @ scaled_KD) * share_b1
+            if grad_keys is not None:
+                grad_keys.addmm_(logits_bK.T, anchor_BD[some] * share_b1)
+        if grad_keys is not None and key_times_K is not None:
+            grad_keys *= key_times_K.unsqueeze(-1)
+        ctx.save_for_backward(grad_anchor, grad_keys)
+        return total
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
+        anchor, keys = ctx.saved_tensors
+        return (
+            None if anchor is None else anchor * grad,
+            None if keys is None else keys * grad,
+            None,
+            None,
+        )

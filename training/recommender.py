@@ -1,0 +1,82 @@
+"""One backbone and one alignment make a recommender. This is the only file that knows both."""
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from errors import unknown
+from training.alignments import ALIGNMENTS, Alignment
+from training.backbones import BACKBONES
+from training.backbones.base import Backbone
+from training.graph import TrainGraph
+from training.losses import squared_norm
+from training.sampling import Batch
+
+OptionsT = TypeVar("OptionsT", bound=Backbone.Options | Alignment.Options)
+
+
+class Recommender(nn.Module):
+    """Embeds users and items, and names every term of its own loss."""
+
+    def __init__(self, backbone: Backbone, alignment: Alignment, decay: float) -> None:
+        super().__init__()
+        self.backbone, self.alignment, self.decay = backbone, alignment, decay
+
+    def losses(self, batch: Batch, step: int) -> dict[str, Tensor]:
+        """All terms, weighted: the loss is their sum, the log is this dict."""
+        self.backbone.begin_step(step)
+        entered = self.alignment.enter(self.backbone.ego_Nd)
+        encoded: Any = self.backbone(entered.ego_Nd, entered.tap)
+        return {
+            **self.backbone.losses(encoded, batch),
+            **self.alignment.losses(encoded.nodes_ND, entered, batch),
+            "decay": self.decay * squared_norm(self),
+        }
+
+    @torch.no_grad()
+    def embed(self) -> Tensor:
+        """Node embeddings to rank with, shape (N, D): nothing dropped, hidden or noisy."""
+        was_training = self.training
+        self.eval()
+        entered = self.alignment.enter(self.backbone.ego_Nd)
+        nodes_ND: Tensor = self.alignment.settle(
+            self.backbone(entered.ego_Nd, entered.tap).nodes_ND
+        )
+        self.train(was_training)
+        return nodes_ND
+
+
+def build(
+    backbone: str,
+    align: str,
+    graph: TrainGraph,
+    text_HNT: Tensor,
+    *,
+    backbone_options: Mapping[str, Any],
+    align_options: Mapping[str, Any],
+    decay: float,
+) -> Recommender:
+    """Look both up by name and give each the options it declares.
+
+    Raises UsageError for a name or an option that is not known.
+    """
+    if backbone not in BACKBONES:
+        raise unknown("backbone", backbone, BACKBONES)
+    if align not in ALIGNMENTS:
+        raise unknown("alignment", align, ALIGNMENTS)
+    body_type, align_type = BACKBONES[backbone], ALIGNMENTS[align]
+    body = body_type(graph, declared(backbone, body_type.Options, backbone_options))
+    options = declared(align, align_type.Options, align_options)
+    return Recommender(body, align_type(text_HNT, body, options), decay)
+
+
+def declared(owner: str, options: type[OptionsT], given: Mapping[str, Any]) -> OptionsT:
+    """The options of a backbone or an alignment. Raises UsageError for one it does not have."""
+    known = [field.name for field in fields(options)]
+    for name in given:
+        if name not in known:
+            raise unknown(f"option of {owner}", name, known)
+    return options(**given)

@@ -1,0 +1,70 @@
+"""Training triples: a user, an item they took, and one they did not. All on the graph's device.
+
+The other item is drawn by its rank among the items that the user did not take, so it is exact
+without a rejection loop: if the user's items in order are p_0 < p_1 < …, then the r-th item not
+taken is r + the number of k with p_k - k <= r, and that number is one binary search for the whole
+epoch (our own way; the reference code draws and rejects row by row on the host).
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from errors import DataError
+from training.graph import TrainGraph
+
+
+class Batch(NamedTuple):
+    """Rows of the node table, shape (B,) each: items are already shifted by the users."""
+
+    users: Tensor
+    liked: Tensor
+    others: Tensor
+
+
+class Sampler:
+    """Draws epochs of triples. Raises DataError where no user has an item left to be told from."""
+
+    def __init__(self, graph: TrainGraph) -> None:
+        self._graph = graph
+        count_U = torch.bincount(graph.user_P, minlength=graph.users)
+        self._start_U = count_U.cumsum(0) - count_U
+        self._free_U = graph.items - count_U
+        place_P = torch.arange(len(graph.user_P), device=graph.user_P.device)
+        # Sorted, because pairs are sorted by user and then by item.
+        self._key_P = graph.user_P * (graph.items + 1) + graph.item_P
+        self._key_P -= place_P - self._start_U[graph.user_P]
+        # Who took every item has nothing to be told from: their rows shape the graph only.
+        self._usable = place_P[self._free_U[graph.user_P] > 0]
+        if not len(self._usable):
+            raise DataError(
+                "No user has an item that they did not take, so there is nothing to learn.",
+                hint="Train on data with more items.",
+            )
+
+    def __len__(self) -> int:
+        """Triples in an epoch."""
+        return len(self._usable)
+
+    def others(self, users_B: Tensor) -> Tensor:
+        """For each user an item, uniform among those they did not take in training."""
+        free_B = self._free_U[users_B]
+        rank_B = (
+            torch.rand(len(users_B), device=users_B.device, dtype=torch.double) * free_B
+        ).long()
+        rank_B = torch.minimum(rank_B, free_B - 1)
+        wanted_B = users_B * (self._graph.items + 1) + rank_B
+        below_B = torch.searchsorted(self._key_P, wanted_B, right=True)
+        return rank_B + below_B - self._start_U[users_B]
+
+    def epoch(self, size: int) -> Iterator[Batch]:
+        """Every training interaction once, in random order, each with a fresh other item."""
+        graph = self._graph
+        order = self._usable[torch.randperm(len(self._usable), device=self._usable.device)]
+        users, liked = graph.user_P[order], graph.item_P[order]
+        others = self.others(users)
+        for start in range(0, len(order), size):
+            some = slice(start, start + size)
+            yield Batch(users[some], liked[some] + graph.users, others[some] + graph.users)
