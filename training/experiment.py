@@ -1,0 +1,252 @@
+"""One comparison: the same recommender trained with several seeds, and whether text made it better.
+
+Arrays come in, numbers and embeddings go out; files, terminals and stores are elsewhere.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from statistics import mean, median, stdev
+from typing import Any
+
+import torch
+from scipy import stats
+from torch import Tensor
+
+from errors import TrainingError
+from training.graph import TrainGraph
+from training.metrics import Pairs, Score, evaluate
+from training.presets import GRID
+from training.recommender import Recommender, build
+from training.sampling import Sampler
+from training.trainer import METRIC, Plan, Progress, fit
+
+OnEpoch = Callable[[Progress], None]
+
+
+@dataclass(frozen=True)
+class Spec:
+    """Everything about a training that changes its numbers, but the data, the text and the seed."""
+
+    backbone: str = "lightgcn"
+    align: str = "none"
+    backbone_options: Mapping[str, Any] = field(default_factory=dict)
+    align_options: Mapping[str, Any] = field(default_factory=dict)
+    decay: float = 1e-6
+    shuffled: bool = False
+    mask_val: bool = False
+    plan: Plan = field(default_factory=Plan)
+
+
+@dataclass(frozen=True)
+class Task:
+    """The data on one device: the training graph, the three parts as sets, and the text."""
+
+    graph: TrainGraph
+    train: Pairs
+    val: Pairs
+    test: Pairs
+    text_HNT: Tensor
+
+    @classmethod
+    def of(
+        cls, users: int, items: int, parts: Sequence[Tensor], text_HNT: Tensor, device: torch.device
+    ) -> "Task":
+        """From the pairs of train, val and test, shape (P, 2) each, and text, shape (H, N, T)."""
+        train, val, test = (Pairs.of(users, items, *pairs.to(device).unbind(1)) for pairs in parts)
+        graph = TrainGraph.of(users, items, train.user_P, train.item_P)
+        return cls(graph, train, val, test, text_HNT.to(device))
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one seed came to. `cold` is empty where every node has a training interaction."""
+
+    seed: int
+    epochs: int
+    best_epoch: int
+    epoch_seconds: float
+    val: dict[str, float]
+    test: dict[str, float]
+    cold: dict[str, float]
+
+
+def device_of(name: str) -> torch.device:
+    """`auto` takes a GPU where there is one. Raises TrainingError for one that is not there."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise TrainingError(
+            f"--device {name}: {str(error).splitlines()[0]}",
+            hint="Use --device auto, or install a torch that was built for this device.",
+        ) from error
+    return device
+
+
+def train_seed(
+    task: Task, spec: Spec, seed: int, progress: Progress, on_epoch: OnEpoch
+) -> tuple[Outcome, Tensor]:
+    """Train and test one seed. Returns the outcome and the node embeddings, shape (N, D).
+
+    Everything random (initial values, batches, dropped edges, hidden nodes, shuffled text) follows
+    from the seed. `progress` may be one that an earlier call left.
+    """
+    torch.manual_seed(seed)
+    model = recommender(task, spec, seed)
+    progress = fit(
+        model,
+        Sampler(task.graph),
+        lambda: evaluate(inner_product(model.embed(), task.graph.users), task.val, [task.train]),
+        spec.plan,
+        progress,
+        on_epoch,
+    )
+    nodes_ND = model.embed()
+    best = next(e for e in progress.epochs if e.number == progress.best_epoch)
+    outcome = Outcome(
+        seed=seed,
+        epochs=len(progress.epochs),
+        best_epoch=progress.best_epoch,
+        epoch_seconds=median(e.seconds for e in progress.epochs),
+        val=best.val or {},
+        test=tested(task, nodes_ND, spec.mask_val),
+        cold=cold_tested(task, nodes_ND),
+    )
+    return outcome, nodes_ND
+
+
+def recommender(task: Task, spec: Spec, seed: int) -> Recommender:
+    """The model of a spec, on the task's device."""
+    text_HNT = task.text_HNT
+    if spec.shuffled:
+        text_HNT = shuffled(text_HNT, task.graph.users, seed)
+    model = build(
+        spec.backbone,
+        spec.align,
+        task.graph,
+        text_HNT,
+        backbone_options=spec.backbone_options,
+        align_options=spec.align_options,
+        decay=spec.decay,
+    )
+    return model.to(text_HNT.device)
+
+
+def inner_product(nodes_ND: Tensor, users: int) -> Score:
+    """Scores as inner products of a user's and every item's embedding."""
+    user_UD, items_ID = nodes_ND[:users], nodes_ND[users:]
+    return lambda users_b: user_UD[users_b] @ items_ID.T
+
+
+def shuffled(text_HNT: Tensor, users: int, seed: int) -> Tensor:
+    """The control: every user has another user's text, every item another item's; hops together."""
+    random = torch.Generator().manual_seed(seed)
+    total = text_HNT.shape[1]
+    order = torch.cat(
+        [
+            torch.randperm(users, generator=random),
+            torch.randperm(total - users, generator=random) + users,
+        ]
+    )
+    return text_HNT[:, order.to(text_HNT.device)]
+
+
+def tested(task: Task, nodes_ND: Tensor, mask_val: bool) -> dict[str, float]:
+    """Test metrics; with `mask_val` validation items are not recommended either."""
+    hidden = [task.train, task.val] if mask_val else [task.train]
+    return evaluate(inner_product(nodes_ND, task.graph.users), task.test, hidden)
+
+
+def cold_tested(task: Task, nodes_ND: Tensor) -> dict[str, float]:
+    """Test Recall@20 of users and items without a training interaction, and how many there are.
+
+    Cold items compete with all items, and (`_among_cold`) with the other cold ones only.
+    """
+    graph, test = task.graph, task.test
+    degree_N = graph.adjacency.degree_N
+    cold_U, cold_I = degree_N[: graph.users] == 0, degree_N[graph.users :] == 0
+    found: dict[str, float] = {}
+    score = inner_product(nodes_ND, graph.users)
+    of_users = cold_U[test.user_P]
+    if of_users.any():
+        truth = _some(test, of_users)
+        found["users"] = float(truth.user_P.unique().numel())
+        found["recall@20_users"] = evaluate(score, truth, [task.train], (20,))["recall@20"]
+    of_items = cold_I[test.item_P]
+    if of_items.any():
+        truth = _some(test, of_items)
+
+        def among_cold(users_b: Tensor) -> Tensor:
+            return score(users_b).masked_fill(~cold_I, -torch.inf)
+
+        found["items"] = float(truth.item_P.unique().numel())
+        found["recall@20_items"] = evaluate(score, truth, [task.train], (20,))["recall@20"]
+        found["recall@20_items_among_cold"] = evaluate(among_cold, truth, [], (20,))["recall@20"]
+    return found
+
+
+def _some(pairs: Pairs, mask_P: Tensor) -> Pairs:
+    return Pairs.of(pairs.users, pairs.items, pairs.user_P[mask_P], pairs.item_P[mask_P])
+
+
+def tune(
+    task: Task, spec: Spec, seed: int, on_try: Callable[[dict[str, float], float], None]
+) -> dict[str, float]:
+    """The weight and temperature of GRID with the best validation Recall@20, one seed each.
+
+    Raises TrainingError for an alignment that has neither.
+    """
+    if spec.align not in GRID:
+        raise TrainingError(
+            f"--tune: {spec.align} has no weight and no temperature to choose.",
+            hint=f"It is for: {', '.join(GRID)}.",
+        )
+    grid = GRID[spec.align]
+    best: dict[str, float] = {}
+    most = -1.0
+    for weight in grid["weight"]:
+        for temperature in grid["temperature"]:
+            tried = {"weight": weight, "temperature": temperature}
+            options = {**spec.align_options, **tried}
+            outcome, _ = train_seed(
+                task, replace(spec, align_options=options), seed, Progress(), lambda _: None
+            )
+            value = outcome.val[METRIC]
+            on_try(tried, value)
+            if value > most:
+                best, most = tried, value
+    return best
+
+
+def means(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """The mean of each number over seeds."""
+    return {name: mean(row[name] for row in rows) for name in rows[0]} if rows else {}
+
+
+def deviations(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """The sample standard deviation of each number over seeds; none of one seed."""
+    if len(rows) < 2:
+        return {}
+    return {name: stdev(row[name] for row in rows) for name in rows[0]}
+
+
+def paired(
+    rows: Mapping[int, Mapping[str, float]], base: Mapping[int, Mapping[str, float]]
+) -> dict[str, dict[str, float]]:
+    """Student's paired t-test over the seeds both have: gain in per cent and two-sided p.
+
+    Empty with fewer than two common seeds. p is 1 where every pair is equal.
+    """
+    seeds = sorted(rows.keys() & base.keys())
+    if len(seeds) < 2:
+        return {}
+    found: dict[str, dict[str, float]] = {}
+    for name in rows[seeds[0]]:
+        ours, theirs = [rows[s][name] for s in seeds], [base[s][name] for s in seeds]
+        p = float(stats.ttest_rel(ours, theirs).pvalue) if ours != theirs else 1.0
+        gain = 100 * (mean(ours) / mean(theirs) - 1) if mean(theirs) else math.inf
+        found[name] = {"gain_percent": gain, "p": p}
+    return found
