@@ -4,17 +4,32 @@ Words and progress go to stderr; with --json exactly one JSON object is the last
 Exit codes: 0 done, 2 user error, 3 ended with failed nodes or stopped early, 130 interrupted.
 """
 
-import json
 import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+import cli_training
 from errors import HopscribeError, UsageError
-
-HERE = Path(__file__).parent
-SAMPLE = HERE / "examples" / "sample"
+from flags import (
+    SAMPLE,
+    AsJson,
+    Batch,
+    Concurrency,
+    Data,
+    DryRun,
+    EmbedderName,
+    Fresh,
+    Limit,
+    MaxCost,
+    Mode,
+    Model,
+    Neighbours,
+    Seed,
+    Workspace,
+    printed,
+)
 
 app = typer.Typer(
     name="cli.py",
@@ -33,42 +48,7 @@ stores_app = typer.Typer(help="Look after what a workspace holds.", no_args_is_h
 app.add_typer(stores_app, name="stores")
 batch_app = typer.Typer(help="The batches of refine --batch.", no_args_is_help=True)
 app.add_typer(batch_app, name="batch")
-
-Data = Annotated[Path, typer.Option("--data", help="Data folder; the bundled sample by default.")]
-Workspace = Annotated[
-    Path | None,
-    typer.Option(help="Folder for everything the runs leave; workspace/<data> by default."),
-]
-Model = Annotated[
-    str | None,
-    typer.Option(
-        help="offline, openai:NAME[@URL], llamacpp:FILE.gguf, or a name in settings.yaml."
-    ),
-]
-EmbedderName = Annotated[
-    str | None,
-    typer.Option("--embedder", help="minilm, openai:NAME[@URL], llamacpp:FILE.gguf, …"),
-]
-Limit = Annotated[
-    int | None, typer.Option(min=1, help="Only N users and N items, and what they need.")
-]
-Concurrency = Annotated[int | None, typer.Option("--concurrency", "-j", help="Calls in flight.")]
-Neighbours = Annotated[int | None, typer.Option(help="Neighbours a node listens to, at most.")]
-Mode = Annotated[
-    str | None, typer.Option(help="append a paragraph per hop, or replace the description.")
-]
-Fresh = Annotated[bool, typer.Option("--fresh", help="Ask everything anew; old rows are kept.")]
-Seed = Annotated[int | None, typer.Option(help="For every random choice.")]
-MaxCost = Annotated[
-    float | None, typer.Option(min=0, help="Dollars this command may spend; it stops before more.")
-]
-DryRun = Annotated[
-    bool, typer.Option("--dry-run", help="Say what it would ask and cost, and ask nothing.")
-]
-Batch = Annotated[
-    bool, typer.Option("--batch", help="By the Batch API: half the price, within a day.")
-]
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on the last stdout line.")]
+app.add_typer(cli_training.app)
 
 
 @app.command()
@@ -158,7 +138,7 @@ def data_import(
         _say(f"skipped {bad.file}, row {bad.row}: {bad.reason}")
     if len(report.skipped) > 20:
         _say(f"… and {len(report.skipped) - 20} more, all listed in {out / 'skipped.csv'}")
-    _print(
+    printed(
         {
             "out": str(out),
             "users": report.users,
@@ -176,7 +156,7 @@ def data_describe(data: Data = SAMPLE, as_json: AsJson = False) -> None:
     """Count what a data folder holds."""
     from stores.datasets import describe
 
-    _print(describe(data), as_json)
+    printed(describe(data), as_json)
 
 
 @data_app.command("split")
@@ -190,7 +170,7 @@ def data_split(
     """Split a data folder once and write the split down in it, with counts and hashes."""
     from stores.splits import write_split
 
-    _print(dict(write_split(data, scheme=scheme, seed=seed, force=force)), as_json)
+    printed(dict(write_split(data, scheme=scheme, seed=seed, force=force)), as_json)
 
 
 @models_app.command("list")
@@ -203,7 +183,7 @@ def models_list(as_json: AsJson = False) -> None:
     for row in [] if as_json else rows:
         _say("  ".join(f"{key}={value}" for key, value in row.items() if value is not None))
     if as_json:
-        _print({"models": rows}, as_json)
+        printed({"models": rows}, as_json)
 
 
 @models_app.command("check")
@@ -224,7 +204,7 @@ def models_check(
         _say(f"{mark}  {one.what}: {one.words}" + (f"\n      {one.hint}" if one.hint else ""))
     if as_json:
         told = [f"{one.what}: {one.words} {one.hint}".strip() for one in problems]
-        _print({"name": name, "ok": not problems, "problems": told}, as_json)
+        printed({"name": name, "ok": not problems, "problems": told}, as_json)
     if problems:
         raise typer.Exit(2)
 
@@ -251,7 +231,7 @@ def stores_rebuild(
         return open_embedder(connection(settings.reach(embedder or last or settings.embedder)))
 
     with occupied(workspace):
-        _print(asdict(rebuild(workspace, opened)), as_json)
+        printed(asdict(rebuild(workspace, opened)), as_json)
 
 
 @batch_app.command("status")
@@ -293,7 +273,7 @@ def _batches(
     found = asyncio.run(getattr(batching, verb)(folder, load({}, Path.cwd()), *which))
     show_batches(found)
     if as_json:
-        _print(found, as_json)
+        printed(found, as_json)
 
 
 def _refine(
@@ -319,14 +299,6 @@ def _columns(pairs: list[str]) -> dict[str, str]:
         if not all(pair.partition("=")):
             raise UsageError(f"--column {pair!r} is not OURS=THEIRS.", hint="user_id=reviewerID")
     return {ours: theirs for ours, _, theirs in (pair.partition("=") for pair in pairs)}
-
-
-def _print(values: dict[str, Any], as_json: bool) -> None:
-    if as_json:
-        print(json.dumps(values, ensure_ascii=False, default=str))
-        return
-    for key, value in values.items():
-        print(f"{key}: {json.dumps(value, ensure_ascii=False, default=str)}")
 
 
 def _say(words: str) -> None:

@@ -1,0 +1,233 @@
+"""What a trained run answers: recommend, similar, explain; and evaluate, for runs and baselines."""
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from errors import UsageError, unknown
+from settings import load
+from stores import runs
+from stores.datasets import Dataset, load_training
+from stores.workspace import claim, occupied
+from training import serving
+from training.serving import Trained
+
+BASELINES = ("pop", "ease", "text")
+PENALTIES = (10.0, 50.0, 100.0, 200.0, 400.0, 800.0)
+
+
+@dataclass(frozen=True)
+class Desk:
+    """A trained run with the data it was trained on, ids to rows, and the workspace's texts."""
+
+    folder: Path
+    data: Dataset
+    run: dict[str, Any]
+    trained: Trained
+    users: dict[str, int]
+    items: dict[str, int]
+
+    def item(self, row: int) -> dict[str, Any]:
+        id = list(self.items)[row]
+        return {"id": id, "title": self.data.items[id].title}
+
+
+@contextmanager
+def desk(data: Path, workspace: Path | None, run: str | None) -> Iterator[Desk]:
+    """Open a run by name, the newest by default. Raises StoreError for one of other data."""
+    settings = load({}, Path.cwd())
+    if not data.is_dir():
+        raise UsageError(f"--data: {data} is not a folder.", hint="See: python cli.py data import")
+    folder = workspace or Path("workspace") / data.resolve().name
+    with occupied(folder):
+        loaded = load_training(data, folder / "split", settings.seed, partial(claim, folder))
+        place, record = runs.named(folder, run)
+        users = {id: row for row, id in enumerate(loaded.users)}
+        items = {id: row for row, id in enumerate(loaded.items)}
+        found = runs.read_embeddings(place, list(users), list(items))
+        pairs = [(users[one.user], items[one.item]) for one in loaded.training]
+        trained = Trained(
+            len(users), found.nodes_ND, np.array(pairs, dtype=np.int64).reshape(-1, 2)
+        )
+        yield Desk(folder, loaded, record, trained, users, items)
+
+
+def recommend(at: Desk, user: str, count: int) -> dict[str, Any]:
+    """The items of the highest score that the user did not train on."""
+    row = _row(at.users, "user", user)
+    if not len(at.trained.taken(row)) and not np.any(at.trained.nodes_ND[row]):
+        raise UsageError(
+            f"User {user!r} has no training interaction, and this run reads no text.",
+            hint="Train with --align contrastive, generative or fusion: they place a user by text.",
+        )
+    best = serving.recommended(at.trained, row, count)
+    return {
+        "run": at.run["name"],
+        "user": user,
+        "items": [{**at.item(item), "score": score} for item, score in best],
+    }
+
+
+def similar(at: Desk, item: str, count: int, by: str) -> dict[str, Any]:
+    """The items nearest to an item, by trained embedding or by text."""
+    row = _row(at.items, "item", item)
+    if by not in ("trained", "text"):
+        raise unknown("space", by, ("trained", "text"))
+    rows = at.trained.nodes_ND[at.trained.users :]
+    order = list(at.items)
+    if by == "text":
+        order, rows, hop = _texts_of_items(at)
+        row = order.index(item) if item in order else _missing(item, hop)
+    best = serving.nearest(rows, row, count)
+    return {
+        "run": at.run["name"],
+        "item": item,
+        "by": by,
+        "items": [{**at.item(at.items[order[i]]), "score": score} for i, score in best],
+    }
+
+
+def explain(at: Desk, user: str, item: str, count: int) -> dict[str, Any]:
+    """Why an item ranks where it does for a user: likeness, paths in the graph, descriptions."""
+    rows = _row(at.users, "user", user), _row(at.items, "item", item)
+    why = serving.reasons(at.trained, *rows, count)
+    texts = _descriptions(at, user, item)
+    place = "was in training" if why.taken else f"ranks {why.rank} of what they have not taken"
+    return {
+        "run": at.run["name"],
+        "summary": f"item {item} for user {user}: score {why.score:.3f}, {place}",
+        "score": why.score,
+        "rank": why.rank,
+        "taken": why.taken,
+        "nearest": [{**at.item(i), "score": cosine} for i, cosine in why.nearest],
+        "paths": [
+            {
+                "nodes": [
+                    f"user:{user}",
+                    _called(at, path.liked),
+                    f"user:{list(at.users)[path.other]}",
+                    _called(at, rows[1]),
+                ],
+                "score": path.strength,
+            }
+            for path in why.paths
+        ],
+        "texts": texts,
+        "shared_words": _shared(texts, at.data),
+    }
+
+
+def _called(at: Desk, row: int) -> str:
+    one = at.item(row)
+    return f"item:{one['id']}" + (f" ({one['title']})" if one["title"] else "")
+
+
+def _row(rows: dict[str, int], kind: str, id: str) -> int:
+    if id not in rows:
+        near = [one for one in rows if id.lower() in one.lower()][:5] or list(rows)[:5]
+        raise UsageError(f"The data has no {kind} {id!r}.", hint=f"It has: {', '.join(near)}, …")
+    return rows[id]
+
+
+def _missing(item: str, hop: int) -> int:
+    raise UsageError(f"Item {item!r} has no description at hop {hop}.", hint="Run refine first.")
+
+
+def _texts_of_items(at: Desk) -> tuple[list[str], Any, int]:
+    from learning import hops_of
+    from stores.descriptions import Descriptions
+
+    hop = max(hops_of(at.folder), default=0)
+    descriptions = Descriptions(at.folder / "chroma")
+    try:
+        nodes, vectors = descriptions.vectors("item", hop)
+    finally:
+        descriptions.close()
+    return [node.partition(":")[2] for node in nodes], vectors, hop
+
+
+def _descriptions(at: Desk, user: str, item: str) -> list[dict[str, Any]]:
+    """What the workspace says of both, at the last hop that it has; nothing where it has none."""
+    from learning import hops_of
+    from stores.descriptions import Descriptions
+
+    known = hops_of(at.folder)
+    if not known:
+        return []
+    descriptions = Descriptions(at.folder / "chroma")
+    try:
+        found = {
+            f"{kind}:{id}": descriptions.texts(kind, known[-1]).get(f"{kind}:{id}")
+            for kind, id in (("user", user), ("item", item))
+        }
+    finally:
+        descriptions.close()
+    return [{"node": n, "hop": known[-1], "text": text} for n, text in found.items() if text]
+
+
+def _shared(texts: Sequence[dict[str, Any]], data: Dataset) -> list[str]:
+    """Words of five letters and more in both descriptions, those of few titles first."""
+    if len(texts) < 2:
+        return []
+    both = set.intersection(*(_words(one["text"]) for one in texts))
+    usual = Counter(w for one in data.items.values() for w in _words(one.title or ""))
+    return sorted(both, key=lambda word: (usual[word], -len(word), word))[:10]
+
+
+def _words(text: str) -> set[str]:
+    return set(re.findall(r"[^\W\d_]{5,}", text.lower()))
+
+
+def evaluate(
+    data: Path,
+    workspace: Path | None,
+    what: str,
+    mask_val: bool,
+    penalty: float | None,
+    hop: str | None,
+) -> dict[str, Any]:
+    """Test metrics of a run (by name) or of a baseline: `pop`, `ease`, `text`."""
+    import torch
+
+    import learning
+    from training import baselines, metrics
+    from training.experiment import cold_tested, tested
+
+    with learning.ground(data, workspace) as place:
+        if what not in BASELINES:
+            folder, record = runs.named(place.folder, what)
+            arrays = place.arrays
+            nodes = torch.from_numpy(
+                runs.read_embeddings(folder, arrays.users, arrays.items).nodes_ND
+            )
+            task = learning.task_of(place, learning.no_text(place), "cpu")
+            return {
+                "of": record["name"],
+                "seed": record["seeds"][0]["seed"],
+                "test": tested(task, nodes, mask_val),
+                "cold": cold_tested(task, nodes),
+            }
+        text = learning.text_of(place, hop, None)[0] if what == "text" else learning.no_text(place)
+        task = learning.task_of(place, text, "cpu")
+        hidden = [task.train, task.val] if mask_val else [task.train]
+        told: dict[str, Any] = {"of": what}
+        if what == "pop":
+            score = baselines.popularity(task.graph)
+        elif what == "text":
+            score = baselines.text_only(task.graph, task.text_HNT[-1])
+        else:
+            tried = (penalty,) if penalty is not None else PENALTIES
+            best = -1.0
+            for one in tried:
+                attempt = baselines.ease(task.graph, one)
+                value = metrics.evaluate(attempt, task.val, [task.train], (20,))["recall@20"]
+                if value > best:
+                    best, score, told["penalty"] = value, attempt, one
+        return {**told, "test": metrics.evaluate(score, task.test, hidden)}

@@ -1,0 +1,269 @@
+"""What the verbs that train share: arrays and text from the stores, runs on disk, and the lessons.
+
+data folder ─► Arrays ─┐
+Chroma or a file ─► text ─► Task ─► a seed after the other ─► run folder
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from stores.arrays import Arrays, load_arrays, texts_in_order
+
+from errors import UsageError
+from settings import load
+from stores import runs
+from stores.workspace import claim, occupied
+from training import checkpoint, curves
+from training.experiment import (
+    Outcome,
+    Spec,
+    Task,
+    deviations,
+    device_of,
+    means,
+    paired,
+    train_seed,
+    tune,
+)
+from training.trainer import Epoch, Progress
+
+Text = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Ground:
+    """A workspace held by this process, and its data as arrays."""
+
+    folder: Path
+    data: Path
+    arrays: Arrays
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What is trained: settings, seeds, where, whether anew, whether tuned first."""
+
+    spec: Spec
+    seeds: list[int]
+    device: str
+    fresh: bool
+    tune: bool
+
+
+@dataclass(frozen=True)
+class Board:
+    """Who hears of a training: what is about to happen, each epoch, each try of --tune."""
+
+    say: Callable[[str], None]
+    epoch: Callable[[int, Epoch], None]
+
+
+@contextmanager
+def ground(data: Path, workspace: Path | None) -> Iterator[Ground]:
+    """Hold the workspace and load the data with its settled split."""
+    settings = load({}, Path.cwd())
+    if not data.is_dir():
+        raise UsageError(f"--data: {data} is not a folder.", hint="See: python cli.py data import")
+    folder = workspace or Path("workspace") / data.resolve().name
+    with occupied(folder):
+        arrays = load_arrays(data, folder / "split", settings.seed, partial(claim, folder))
+        yield Ground(folder, data, arrays)
+
+
+def hops_of(workspace: Path) -> list[int]:
+    """The hops at which every kind of node has a description."""
+    from stores.descriptions import Descriptions
+
+    if not (workspace / "chroma").exists():
+        return []
+    descriptions = Descriptions(workspace / "chroma")
+    try:
+        layers = descriptions.layers()
+    finally:
+        descriptions.close()
+    return sorted({h for _, h in layers if {("user", h), ("item", h)} <= set(layers)})
+
+
+def text_of(place: Ground, hop: str | None, file: Path | None) -> tuple[Text, str]:
+    """Text embeddings, shape (hops, nodes, width), and what they are called: `hop2`, `all`, `file`.
+
+    From `file` where one is given, else from the workspace: one hop (the highest by default), or
+    `all`. Raises UsageError where the workspace has no such hop.
+    """
+    if file is not None:
+        from stores.embeddings_file import read_embeddings
+
+        return read_embeddings(file, place.data, place.arrays)[None], "file"
+    known = hops_of(place.folder)
+    if not known:
+        raise UsageError(
+            f"The workspace {place.folder} has no descriptions to align with.",
+            hint=f"Write them first: python cli.py refine --data {place.data} --workspace "
+            f"{place.folder}; or give --embeddings FILE, or --align none.",
+        )
+    wanted = known if hop == "all" else [known[-1] if hop is None else _number(hop)]
+    if not set(wanted) <= set(known):
+        raise UsageError(
+            f"--hop {hop}: the workspace {place.folder} has hops {', '.join(map(str, known))}.",
+            hint=f"Write more: python cli.py refine --hops {hop} --data {place.data}",
+        )
+    return np.stack(
+        [_hop(place, one) for one in wanted]
+    ), "all" if hop == "all" else f"hop{wanted[0]}"
+
+
+def _hop(place: Ground, hop: int) -> Text:
+    from stores.descriptions import Descriptions
+
+    descriptions = Descriptions(place.folder / "chroma")
+    try:
+        found = [descriptions.vectors(kind, hop) for kind in ("user", "item")]
+    finally:
+        descriptions.close()
+    nodes = [*found[0][0], *found[1][0]]
+    return texts_in_order(nodes, np.concatenate([v for _, v in found]), place.arrays)
+
+
+def _number(hop: str) -> int:
+    if not hop.isdigit():
+        raise UsageError(f"--hop {hop!r} is no hop.", hint="Give a number, or all.")
+    return int(hop)
+
+
+def task_of(place: Ground, text: Text, device: str) -> Task:
+    arrays = place.arrays
+    parts = [torch.from_numpy(part) for part in (arrays.train, arrays.val, arrays.test)]
+    return Task.of(
+        len(arrays.users), len(arrays.items), parts, torch.from_numpy(text), device_of(device)
+    )
+
+
+def no_text(place: Ground) -> Text:
+    """For a recommender that reads none."""
+    return np.zeros((1, len(place.arrays.users) + len(place.arrays.items), 1), dtype=np.float32)
+
+
+def train(place: Ground, lesson: Lesson, text: Text, label: str, board: Board) -> dict[str, Any]:
+    """Train every seed, keep the run, and sum it up. What was finished before is not done again."""
+    task, spec, seeds = task_of(place, text, lesson.device), lesson.spec, lesson.seeds
+    if lesson.tune:
+        spec = _tuned(task, spec, seeds[0], board)
+    owner = _owner(place.arrays, spec, text, task.graph.user_P.device.type)
+    name = f"{spec.backbone}-{spec.align}{'-shuffled' * spec.shuffled}-{label}-{owner[:8]}"
+    folder = place.folder / "runs" / name
+    outcomes, histories = [], {}
+    for seed in seeds:
+        board.say(f"{name}, seed {seed}")
+        outcome, history, nodes = _seed(
+            folder / f"seed-{seed}", task, spec, seed, owner, lesson.fresh, board
+        )
+        outcomes.append(outcome)
+        histories[seed] = history
+        if seed == seeds[0]:
+            arrays = place.arrays
+            runs.write_embeddings(folder, runs.Embeddings(arrays.users, arrays.items, nodes))
+    curves.draw(folder / "curves.png", name, histories)
+    record = {
+        "name": name,
+        "digest": place.arrays.digest,
+        "backbone": spec.backbone,
+        "align": spec.align,
+        "shuffled": spec.shuffled,
+        "hop": label,
+        "device": str(task.graph.user_P.device),
+        "settings": asdict(spec),
+        "seeds": [asdict(outcome) for outcome in outcomes],
+        "finished": datetime.now(UTC).isoformat(),
+    }
+    runs.write_record(folder, record)
+    return _summary(place, folder, record)
+
+
+def _seed(
+    folder: Path, task: Task, spec: Spec, seed: int, owner: str, fresh: bool, board: Board
+) -> tuple[Outcome, list[Epoch], Text]:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "checkpoint.pt"
+    if fresh:
+        path.unlink(missing_ok=True)
+    progress = checkpoint.load(path, f"{owner}-{seed}")
+    with curves.events(folder) as write:
+
+        def on_epoch(now: Progress) -> None:
+            epoch = now.epochs[-1]
+            write(epoch)
+            board.epoch(seed, epoch)
+            if epoch.val is not None:
+                checkpoint.save(path, now, f"{owner}-{seed}")
+
+        outcome, nodes = train_seed(task, spec, seed, progress, on_epoch)
+    return outcome, progress.epochs, nodes.cpu().numpy()
+
+
+def _tuned(task: Task, spec: Spec, seed: int, board: Board) -> Spec:
+    def tried(options: dict[str, float], value: float) -> None:
+        words = ", ".join(f"{k} {v:g}" for k, v in options.items())
+        board.say(f"tried {words}: validation recall@20 {value:.4f}")
+
+    best = tune(task, spec, seed, tried)
+    board.say("chosen: " + ", ".join(f"{k} {v:g}" for k, v in best.items()))
+    return replace(spec, align_options={**spec.align_options, **best})
+
+
+def _owner(arrays: Arrays, spec: Spec, text: Text, device: str) -> str:
+    """Names everything that changes a run's numbers, but the seed."""
+    facts = json.dumps([arrays.digest, asdict(spec), device], sort_keys=True)
+    found = hashlib.sha256(facts.encode())
+    for array in (arrays.train, arrays.val, text):
+        found.update(np.ascontiguousarray(array).tobytes())
+    return found.hexdigest()
+
+
+def _summary(place: Ground, folder: Path, record: dict[str, Any]) -> dict[str, Any]:
+    """What `train` prints, as design.md lists it, and the test against `none`."""
+    seeds = record["seeds"]
+    return {
+        "run": str(folder),
+        **{k: record[k] for k in ("backbone", "align", "shuffled", "hop", "device")},
+        "seeds": [one["seed"] for one in seeds],
+        "epochs": [one["epochs"] for one in seeds],
+        "best_epoch": [one["best_epoch"] for one in seeds],
+        "epoch_seconds": means([{"s": one["epoch_seconds"]} for one in seeds])["s"],
+        "val": means([one["val"] for one in seeds]),
+        "test": means([one["test"] for one in seeds]),
+        "test_std": deviations([one["test"] for one in seeds]),
+        "cold": means([one["cold"] for one in seeds]),
+        "against_none": _against_none(place, record),
+    }
+
+
+def _against_none(place: Ground, record: dict[str, Any]) -> dict[str, Any]:
+    """The paired test against the newest run without text of the same backbone and protocol."""
+    if record["align"] == "none":
+        return {}
+    same = ("plan", "mask_val")
+    for folder, other in runs.finished(place.folder):
+        if (other["align"], other["backbone"], other["device"]) == (
+            "none",
+            record["backbone"],
+            record["device"],
+        ) and all(other["settings"][k] == record["settings"][k] for k in same):
+            test = paired(
+                {one["seed"]: one["test"] for one in record["seeds"]},
+                {one["seed"]: one["test"] for one in other["seeds"]},
+            )
+            matched = all(
+                other["settings"][k] == record["settings"][k] for k in ("backbone_options", "decay")
+            )
+            return {"run": str(folder), "same_backbone_settings": matched, **test} if test else {}
+    return {}

@@ -1,0 +1,93 @@
+"""The folders of training runs: `runs/<name>/` in a workspace.
+
+run.json          settings, data, results: everything but numbers by the thousand
+embeddings.npz    node embeddings of the first seed, with the ids they belong to
+seed-<n>/         checkpoint and epochs of a seed
+curves.png        loss and validation by epoch;  events.* for TensorBoard in seed-<n>/
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from errors import StoreError, UsageError
+
+RUN, EMBEDDINGS = "run.json", "embeddings.npz"
+
+
+@dataclass(frozen=True)
+class Embeddings:
+    """Trained node embeddings, shape (N, D): users first, each side in the order of its ids."""
+
+    users: list[str]
+    items: list[str]
+    nodes_ND: NDArray[np.float32]
+
+
+def write_record(folder: Path, record: dict[str, Any]) -> None:
+    """Write run.json, whole or not at all."""
+    fresh = folder / f"{RUN}.new"
+    fresh.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    fresh.replace(folder / RUN)
+
+
+def read_record(folder: Path) -> dict[str, Any]:
+    """Raises StoreError where run.json is missing or damaged."""
+    path = folder / RUN
+    try:
+        record = json.loads(path.read_text("utf-8"))
+        record["finished"], record["digest"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise StoreError(f"{path} is no record of a training run: {error}.") from error
+    return dict(record)
+
+
+def write_embeddings(folder: Path, found: Embeddings) -> None:
+    fresh = folder / "embeddings.new.npz"
+    np.savez(
+        fresh,
+        users=np.array(found.users, dtype=np.str_),
+        items=np.array(found.items, dtype=np.str_),
+        nodes=found.nodes_ND,
+    )
+    fresh.replace(folder / EMBEDDINGS)
+
+
+def read_embeddings(folder: Path, users: Sequence[str], items: Sequence[str]) -> Embeddings:
+    """Raises StoreError where they are missing, damaged or of other users and items."""
+    path = folder / EMBEDDINGS
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            found = Embeddings(file["users"].tolist(), file["items"].tolist(), file["nodes"])
+    except (OSError, ValueError, KeyError) as error:
+        raise StoreError(f"{path} cannot be read: {error}.", hint="Train again.") from error
+    if found.users != list(users) or found.items != list(items):
+        raise StoreError(f"{path} was trained on other users and items.", hint="Train again.")
+    return found
+
+
+def finished(workspace: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Finished runs, the newest first."""
+    folders = (path.parent for path in (workspace / "runs").glob(f"*/{RUN}"))
+    records = [(folder, read_record(folder)) for folder in folders]
+    done = [(folder, record) for folder, record in records if record["finished"]]
+    yield from sorted(done, key=lambda one: str(one[1]["finished"]), reverse=True)
+
+
+def named(workspace: Path, name: str | None) -> tuple[Path, dict[str, Any]]:
+    """The run of this name, or the newest. Raises UsageError where there is none."""
+    known = list(finished(workspace))
+    for folder, record in known:
+        if name in (None, folder.name):
+            return folder, record
+    if name is None:
+        raise UsageError(
+            f"No training run in {workspace}.", hint="Train one: python cli.py train --help"
+        )
+    names = ", ".join(folder.name for folder, _ in known) or "none yet"
+    raise UsageError(f"No finished run {name!r} in {workspace}.", hint=f"There are: {names}.")
