@@ -50,6 +50,9 @@ def train(
     learning_rate: Annotated[float, typer.Option(min=1e-8)] = 1e-3,
     patience: Annotated[int, typer.Option(min=1, help="Validations without a gain.")] = 5,
     mask_val: MaskVal = False,
+    half: Annotated[
+        bool, typer.Option("--half", help="Project text in bfloat16: faster, a little coarser.")
+    ] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1.")] = "auto",
     fresh: Annotated[bool, typer.Option("--fresh", help="Train anew what was trained.")] = False,
     as_json: AsJson = False,
@@ -76,6 +79,7 @@ def train(
         decay=found.decay,
         shuffled=shuffled,
         mask_val=mask_val,
+        half=half,
         plan=Plan(epochs=epochs, batch=batch, learning_rate=learning_rate, patience=patience),
     )
     with learning.ground(data, workspace) as place:

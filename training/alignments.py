@@ -80,7 +80,7 @@ class Contrastive(Alignment):
 
     def __init__(self, text_HNT: Tensor, backbone: Backbone, options: Options) -> None:
         super().__init__(text_HNT, backbone, options)
-        self.project = bridge(text_HNT.shape[0] * text_HNT.shape[2], backbone.width)
+        self.project = Bridge(text_HNT.shape[0] * text_HNT.shape[2], backbone.width)
         self.others_too = backbone.ranks_against_others
 
     def losses(self, nodes_ND: Tensor, entered: Entered, batch: Batch) -> dict[str, Tensor]:
@@ -124,7 +124,7 @@ class Generative(Alignment):
     def __init__(self, text_HNT: Tensor, backbone: Backbone, options: Options) -> None:
         super().__init__(text_HNT, backbone, options)
         self.token_d = nn.Parameter(torch.zeros(backbone.options.dim))
-        self.rebuild = bridge(backbone.width, text_HNT.shape[0] * text_HNT.shape[2])
+        self.rebuild = Bridge(backbone.width, text_HNT.shape[0] * text_HNT.shape[2])
 
     def enter(self, ego_Nd: Tensor) -> Entered:
         if not self.training:
@@ -215,13 +215,24 @@ class Residual(nn.Module):
         return rows + added
 
 
-def bridge(inner: int, outer: int) -> nn.Sequential:
-    """σ↓ and σ↑: Linear, LeakyReLU, Linear over the mean of both widths; weights Xavier-uniform."""
-    middle = (inner + outer) // 2
-    layers = nn.Linear(inner, middle), nn.LeakyReLU(), nn.Linear(middle, outer)
-    for layer in (layers[0], layers[2]):
-        nn.init.xavier_uniform_(layer.weight)
-    return nn.Sequential(*layers)
+class Bridge(nn.Sequential):
+    """σ↓ and σ↑: Linear, LeakyReLU, Linear over the mean of both widths; weights Xavier-uniform.
+
+    With `half` its products are in bfloat16; parameters, sums and what comes out stay float32.
+    """
+
+    def __init__(self, inner: int, outer: int) -> None:
+        middle = (inner + outer) // 2
+        first, last = nn.Linear(inner, middle), nn.Linear(middle, outer)
+        for layer in (first, last):
+            nn.init.xavier_uniform_(layer.weight)
+        super().__init__(first, nn.LeakyReLU(), last)
+        self.half_precision = False
+
+    def forward(self, rows: Tensor) -> Tensor:
+        with torch.autocast(rows.device.type, torch.bfloat16, enabled=self.half_precision):
+            found: Tensor = super().forward(rows)
+        return found.to(rows.dtype)
 
 
 def _identity(dim: int) -> nn.Linear:

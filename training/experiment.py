@@ -14,6 +14,7 @@ from scipy import stats
 from torch import Tensor
 
 from errors import TrainingError
+from training.alignments import Bridge
 from training.graph import TrainGraph
 from training.metrics import Pairs, Score, evaluate
 from training.presets import GRID
@@ -35,6 +36,7 @@ class Spec:
     decay: float = 1e-6
     shuffled: bool = False
     mask_val: bool = False
+    half: bool = False
     plan: Plan = field(default_factory=Plan)
 
 
@@ -132,6 +134,9 @@ def recommender(task: Task, spec: Spec, seed: int) -> Recommender:
         align_options=spec.align_options,
         decay=spec.decay,
     )
+    for module in model.modules():
+        if isinstance(module, Bridge):
+            module.half_precision = spec.half
     return model.to(text_HNT.device)
 
 
