@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from stores.arrays import Arrays, load_arrays, texts_in_order
 
 from errors import UsageError
 from settings import load
 from stores import runs
+from stores.arrays import Arrays, in_order, load_arrays
 from stores.workspace import claim, occupied
 from training import checkpoint, curves
 from training.experiment import (
@@ -127,11 +127,12 @@ def _hop(place: Ground, hop: int) -> Text:
 
     descriptions = Descriptions(place.folder / "chroma")
     try:
-        found = [descriptions.vectors(kind, hop) for kind in ("user", "item")]
+        stored = [descriptions.vectors(kind, hop) for kind in ("user", "item")]
     finally:
         descriptions.close()
-    nodes = [*found[0][0], *found[1][0]]
-    return texts_in_order(nodes, np.concatenate([v for _, v in found]), place.arrays)
+    found = {node: row for nodes, rows in stored for node, row in zip(nodes, rows, strict=True)}
+    hint = f"python cli.py refine --hops {hop} --data {place.data} --workspace {place.folder}"
+    return in_order(found, place.arrays, f"Write what is missing: {hint}")
 
 
 def _number(hop: str) -> int:

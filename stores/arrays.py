@@ -1,0 +1,101 @@
+"""A data folder as training sees it: ids in a fixed order, and pairs of row numbers.
+
+Only who took what leaves here; of held-out interactions neither rating nor review.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from errors import DataError
+from stores import splits
+from stores.formats import digest
+from stores.formats.layout import read_source
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Arrays:
+    """Sorted ids, and the pairs of each part, shape (P, 2): rows of `users` and of `items`."""
+
+    name: str
+    digest: str
+    users: list[str]
+    items: list[str]
+    train: Ints
+    val: Ints
+    test: Ints
+
+    @property
+    def nodes(self) -> list[str]:
+        """Every node's name, users first: the order of rows in every node table."""
+        return [*(f"user:{id}" for id in self.users), *(f"item:{id}" for id in self.items)]
+
+
+def load_arrays(
+    folder: Path,
+    split_home: Path,
+    seed: int,
+    claim: Callable[[str, str], None] = lambda name, digest: None,
+) -> Arrays:
+    """The arrays of a folder, split as `datasets.load_training` splits it.
+
+    Raises DataError for a split with an empty part.
+    """
+    source = read_source(folder)
+    content = digest.content(source)
+    claim(source.name, content)
+    parts = splits.settled(source, content, split_home, seed).parts
+    users, items = sorted(source.users), sorted(source.items)
+    user_rows = {id: row for row, id in enumerate(users)}
+    item_rows = {id: row for row, id in enumerate(items)}
+    for part in ("train", "val", "test"):
+        if not parts[part]:
+            raise DataError(
+                f"The split of {source.name} has no {part} interactions.",
+                hint="Make another: python cli.py data split --data DIR --force.",
+            )
+    found = {
+        part: np.array([(user_rows[u], item_rows[i]) for u, i in pairs], dtype=np.int64)
+        for part, pairs in parts.items()
+    }
+    return Arrays(source.name, content, users, items, found["train"], found["val"], found["test"])
+
+
+def in_order(found: Mapping[str, Floats], arrays: Arrays, hint: str) -> Floats:
+    """One text embedding a node, shape (N, T), in the order of `arrays.nodes`.
+
+    `found` holds embeddings by node name; those of nodes that the data does not have are left out.
+    Raises DataError for a node without one, for widths that differ and for NaN or infinity.
+    """
+    missing = [node for node in arrays.nodes if node not in found]
+    if missing:
+        raise DataError(
+            f"{len(missing)} of {len(arrays.nodes)} nodes have no text embedding: "
+            f"{_some(missing)}.",
+            hint=hint,
+        )
+    widths = sorted({len(found[node]) for node in arrays.nodes})
+    if len(widths) > 1:
+        raise DataError(
+            f"Text embeddings have different widths: {_some(widths)}.",
+            hint="Embed users and items with one embedder.",
+        )
+    text = np.stack([found[node] for node in arrays.nodes]).astype(np.float32)
+    bad = [arrays.nodes[row] for row in np.flatnonzero(~np.isfinite(text).all(axis=1))]
+    if bad:
+        raise DataError(
+            f"{len(bad)} text embeddings hold NaN or infinity: {_some(bad)}.",
+            hint="Embed these texts anew; nothing was trained.",
+        )
+    return text
+
+
+def _some(names: Sequence[object]) -> str:
+    shown = ", ".join(map(str, names[:3]))
+    return shown + (", …" if len(names) > 3 else "")

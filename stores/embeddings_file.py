@@ -1,0 +1,91 @@
+"""Text embeddings that a user brings along, for `train --embeddings`.
+
+FILE.npz       arrays user_ids, users (U, T), item_ids, items (I, T)
+FILE.parquet   columns node (`user:42`, `item:7`) and vector (a list of numbers)
+FOLDER         RLMRec's usr_emb_np.pkl and itm_emb_np.pkl: rows in the order of `uid` and
+               `iid` of the data's users and items, or of their files where they have none
+"""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from errors import DataError
+from stores.arrays import Arrays, Floats, in_order
+from stores.formats.layout import read_source
+from stores.formats.rows import Entity
+from stores.pickles import read_pickle
+
+HINT = "Give an embedding for every user and item of the data, or --align none."
+PICKLES = {"user": ("usr_emb_np.pkl", "uid"), "item": ("itm_emb_np.pkl", "iid")}
+
+
+def read_embeddings(path: Path, data: Path, arrays: Arrays) -> Floats:
+    """One embedding a node, shape (N, T), in the order of `arrays.nodes`.
+
+    Raises DataError for a file that cannot be read or does not fit the data.
+    """
+    if path.is_dir():
+        return in_order(_from_pickles(path, data), arrays, HINT)
+    reader = READERS.get(path.suffix)
+    if reader is None:
+        raise DataError(f"--embeddings {path}: neither .npz nor .parquet nor a folder.", hint=HINT)
+    try:
+        found = reader(path)
+    except (OSError, ValueError, KeyError, pa.ArrowException) as error:
+        raise DataError(
+            f"--embeddings {path} cannot be read: {error}.",
+            hint="An .npz holds user_ids, users, item_ids, items; a .parquet node and vector.",
+        ) from error
+    return in_order(found, arrays, HINT)
+
+
+def _from_npz(path: Path) -> Mapping[str, Floats]:
+    with np.load(path, allow_pickle=False) as file:
+        return {
+            f"{kind}:{id}": vector
+            for kind in ("user", "item")
+            for id, vector in zip(
+                file[f"{kind}_ids"].astype(str).tolist(), file[f"{kind}s"], strict=True
+            )
+        }
+
+
+def _from_parquet(path: Path) -> Mapping[str, Floats]:
+    table = pq.read_table(path, columns=["node", "vector"])
+    vectors = (np.array(one, dtype=np.float32) for one in table["vector"].to_pylist())
+    return dict(zip(map(str, table["node"].to_pylist()), vectors, strict=True))
+
+
+def _from_pickles(folder: Path, data: Path) -> Mapping[str, Floats]:
+    source = read_source(data)
+    found: dict[str, Floats] = {}
+    for kind, entities in (("user", source.users), ("item", source.items)):
+        name, column = PICKLES[kind]
+        rows = np.asarray(read_pickle(folder / name))
+        ids = _by_row_number(entities, column)
+        if rows.ndim != 2 or len(rows) != len(ids):
+            raise DataError(
+                f"{name} has shape {rows.shape}, but the data has {len(ids)} {kind}s.", hint=HINT
+            )
+        found |= {f"{kind}:{id}": vector for id, vector in zip(ids, rows, strict=True)}
+    return found
+
+
+def _by_row_number(entities: Mapping[str, Entity], column: str) -> list[str]:
+    numbers = {id: one.texts.get(column, "") for id, one in entities.items()}
+    if not all(number.isdigit() for number in numbers.values()):
+        return list(entities)
+    ordered = sorted(numbers, key=lambda id: int(numbers[id]))
+    if [int(numbers[id]) for id in ordered] != list(range(len(ordered))):
+        raise DataError(f"The column {column} does not number its rows from 0 without a gap.")
+    return ordered
+
+
+READERS: dict[str, Callable[[Path], Mapping[str, Floats]]] = {
+    ".npz": _from_npz,
+    ".parquet": _from_parquet,
+}
