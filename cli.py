@@ -10,9 +10,9 @@ from typing import Annotated, Any
 
 import typer
 
-import cli_training
 from errors import HopscribeError, UsageError
-from flags import (
+from verbs import train as train_verbs
+from verbs.flags import (
     SAMPLE,
     AsJson,
     Batch,
@@ -48,7 +48,7 @@ stores_app = typer.Typer(help="Look after what a workspace holds.", no_args_is_h
 app.add_typer(stores_app, name="stores")
 batch_app = typer.Typer(help="The batches of refine --batch.", no_args_is_help=True)
 app.add_typer(batch_app, name="batch")
-app.add_typer(cli_training.app)
+app.add_typer(train_verbs.app)
 
 
 @app.command()
@@ -176,8 +176,8 @@ def data_split(
 @models_app.command("list")
 def models_list(as_json: AsJson = False) -> None:
     """The model and the embedder in use, and those named in settings.yaml."""
-    from roster import listed
     from settings import load
+    from verbs.roster import listed
 
     rows = listed(load({}, Path.cwd()))
     for row in [] if as_json else rows:
@@ -194,8 +194,8 @@ def models_check(
     as_json: AsJson = False,
 ) -> None:
     """Prove a model fit for this data: reachable, key, context, form of the reply, concurrency."""
-    from roster import check
     from settings import load
+    from verbs.roster import check
 
     findings = check(load({}, Path.cwd()), name, data, embedder)
     problems = [one for one in findings if one.good is False]
@@ -265,9 +265,9 @@ def _batches(
 ) -> None:
     import asyncio
 
-    import batching
     from settings import load
-    from terminal import show_batches
+    from verbs import batching
+    from verbs.terminal import show_batches
 
     folder = workspace or Path("workspace") / data.resolve().name
     found = asyncio.run(getattr(batching, verb)(folder, load({}, Path.cwd()), *which))
@@ -286,7 +286,7 @@ def _refine(
 ) -> None:
     import asyncio
 
-    from session import estimate, open_session, run
+    from verbs.session import estimate, open_session, run
 
     with open_session(data, workspace, flags, told, not dry_run) as session:
         code = asyncio.run((estimate if dry_run else run)(session, as_json))

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-SAMPLE = Path(__file__).parent / "examples" / "sample"
+SAMPLE = Path(__file__).parents[1] / "examples" / "sample"
 
 Data = Annotated[Path, typer.Option("--data", help="Data folder; the bundled sample by default.")]
 Workspace = Annotated[

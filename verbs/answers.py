@@ -141,8 +141,8 @@ def _missing(item: str, hop: int) -> int:
 
 
 def _texts_of_items(at: Desk) -> tuple[list[str], Any, int]:
-    from learning import hops_of
     from stores.descriptions import Descriptions
+    from verbs.learning import hops_of
 
     hop = max(hops_of(at.folder), default=0)
     descriptions = Descriptions(at.folder / "chroma")
@@ -155,8 +155,8 @@ def _texts_of_items(at: Desk) -> tuple[list[str], Any, int]:
 
 def _descriptions(at: Desk, user: str, item: str) -> list[dict[str, Any]]:
     """What the workspace says of both, at the last hop that it has; nothing where it has none."""
-    from learning import hops_of
     from stores.descriptions import Descriptions
+    from verbs.learning import hops_of
 
     known = hops_of(at.folder)
     if not known:
@@ -196,9 +196,9 @@ def evaluate(
     """Test metrics of a run (by name) or of a baseline: `pop`, `ease`, `text`."""
     import torch
 
-    import learning
     from training import baselines, metrics
     from training.experiment import cold_tested, tested
+    from verbs import learning
 
     with learning.ground(data, workspace) as place:
         if what not in BASELINES:

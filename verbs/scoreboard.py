@@ -7,8 +7,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from learning import Board
 from training.trainer import METRIC, Epoch
+from verbs.learning import Board
 
 
 def board() -> Board:

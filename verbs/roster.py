@@ -14,13 +14,13 @@ from agents.checkup import (
 )
 from agents.models import open_model
 from errors import HopscribeError
-from session import must_be_folder, options_of
 from settings import REMOTE, Named, Settings, connection
 from stores.connection import Connection
 from stores.datasets import load_training
 from stores.embedders import open_embedder
 from stores.ledger import Ledger
 from stores.prices import cost
+from verbs.session import must_be_folder, options_of
 
 
 def listed(settings: Settings) -> list[dict[str, Any]]:

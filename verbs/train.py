@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from errors import UsageError
-from flags import SAMPLE, AsJson, Data, Workspace, printed
+from verbs.flags import SAMPLE, AsJson, Data, Workspace, printed
 
 app = typer.Typer()
 
@@ -58,11 +58,10 @@ def train(
     as_json: AsJson = False,
 ) -> None:
     """Train a graph recommender, aligned with the descriptions or not, and test it."""
-    import learning
-    import scoreboard
     from training.experiment import Spec
     from training.presets import preset as settings_of
     from training.trainer import Plan
+    from verbs import learning, scoreboard
 
     given = {"weight": weight, "temperature": temperature}
     given = {name: value for name, value in given.items() if value is not None}
@@ -106,8 +105,7 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Test a trained run or a baseline: popularity, EASE, text alone."""
-    import answers
-    import scoreboard
+    from verbs import answers, scoreboard
 
     found = answers.evaluate(data, workspace, what, mask_val, penalty, hop)
     scoreboard.show_scores(found)
@@ -125,8 +123,7 @@ def recommend(
     as_json: AsJson = False,
 ) -> None:
     """The items a trained run recommends to a user."""
-    import answers
-    import scoreboard
+    from verbs import answers, scoreboard
 
     with answers.desk(data, workspace, run) as at:
         found = answers.recommend(at, user, top)
@@ -146,8 +143,7 @@ def similar(
     as_json: AsJson = False,
 ) -> None:
     """The items nearest to an item."""
-    import answers
-    import scoreboard
+    from verbs import answers, scoreboard
 
     with answers.desk(data, workspace, run) as at:
         found = answers.similar(at, item, top, by)
@@ -167,8 +163,7 @@ def explain(
     as_json: AsJson = False,
 ) -> None:
     """Why a run ranks an item where it does for a user: likeness, graph paths, descriptions."""
-    import answers
-    import scoreboard
+    from verbs import answers, scoreboard
 
     with answers.desk(data, workspace, run) as at:
         found = answers.explain(at, user, item, top)

@@ -20,7 +20,7 @@ from settings import Settings, connection, load
 from stores.datasets import Dataset, load_training
 from stores.embedders import Embedder, open_embedder
 from stores.workspace import claim, occupied, recall, remember
-from terminal import as_dict, complain, estimate_as_dict, show, show_estimate, watching
+from verbs.terminal import as_dict, complain, estimate_as_dict, show, show_estimate, watching
 
 
 @dataclass(frozen=True)
