@@ -50,6 +50,12 @@ class Embedding:
 
     def _pay(self, tries: int, pieces: Sequence[str], embed: Callable[[], None]) -> None:
         """Let a batch be embedded, if the purse allows it, and write down what it took."""
+        if not self.embedder.remote:
+            # In this thread: a torch that is called from several makes workers for each of them.
+            self._desk.gate.check()
+            embed()
+            self._on_embedded(len(pieces))
+            return
         paid = asyncio.run_coroutine_threadsafe(self._retried(tries, pieces, embed), self._loop)
         paid.result()
         self._on_embedded(len(pieces))
@@ -69,9 +75,6 @@ class Embedding:
     async def _attempt(self, pieces: Sequence[str], embed: Callable[[], None], number: int) -> None:
         desk, embedder = self._desk, self.embedder
         desk.gate.check()
-        if not embedder.remote:
-            await asyncio.to_thread(embed)
-            return
         most = embedder.price(sum(len(p.encode("utf-8", "replace")) for p in pieces)) or 0
         await desk.gate.purse.reserve(most)
         before, cost = embedder.used, 0

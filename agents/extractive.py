@@ -6,7 +6,7 @@ phrases they add. The same evidence always gives the same text, in the evidence'
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from agents.checks import NOTHING, complaint, words
 from agents.models.base import Evidence
@@ -122,8 +122,8 @@ def keyphrases(texts: Sequence[str], most: int) -> list[str]:
     source = "\n".join(_sentence(s) for text in texts for s in _sentences(text))
     if not source:
         return []
-    extractor = yake.KeywordExtractor(lan="en", n=3, dedupLim=0.75, top=most * 3)
-    found: list[str] = []
+    extractor = yake.KeywordExtractor(lan="en", n=3, dedupLim=0.75, top=most * 4)
+    found: dict[str, set[str]] = {}
     for phrase, _score in extractor.extract_keywords(source):
         phrase = phrase.strip(" '\"-.")
         stems = _stems(phrase)
@@ -132,12 +132,12 @@ def keyphrases(texts: Sequence[str], most: int) -> list[str]:
             continue
         if words(phrase) > MOST_LISTED or not _PLAIN.search(phrase):
             continue
-        if any(_same(kinds, set(_stems(other))) for other in found):
+        if _told(kinds, found.values()):
             continue
-        found.append(phrase)
+        found[phrase] = kinds
         if len(found) == most:
             break
-    return found
+    return list(found)
 
 
 def select(texts: Sequence[str], phrases: Sequence[str], most: int) -> list[str]:
@@ -186,9 +186,14 @@ def _stems(phrase: str) -> list[str]:
     ]
 
 
-def _same(kinds: set[str], others: set[str]) -> bool:
-    """Whether a phrase adds nothing to another: it is part of it, or adds one word to a pair."""
-    return kinds <= others or (len(others) > 1 and others <= kinds)
+def _told(kinds: set[str], found: Iterable[set[str]]) -> bool:
+    """Whether a phrase adds nothing: each of its words is told, or a pair of them in one phrase."""
+    said: set[str] = set()
+    for others in found:
+        if len(kinds & others) > 1:
+            return True
+        said |= others
+    return kinds <= said
 
 
 def _sentence(text: str) -> str:

@@ -258,6 +258,16 @@ def test_no_keyphrase_is_part_of_a_better_one():
     assert not [pair for pair in better if set(pair[1].split()) <= set(pair[0].split())]
 
 
+def test_every_keyphrase_brings_a_word_and_repeats_no_pair_of_words():
+    told = "Phosphor bronze strings. Bronze strings NANOWEB. Strings NANOWEB coating. NANOWEB."
+    found = [set(phrase.casefold().split()) for phrase in keyphrases([told] * 2, 8)]
+    assert len(found) > 1
+    for place, kinds in enumerate(found):
+        before = found[:place]
+        assert not kinds <= set().union(*before)
+        assert all(len(kinds & others) < 2 for others in before)
+
+
 def test_sentences_are_chosen_for_the_phrases_they_add():
     texts = [
         "The case is red and it is sturdy. A warm tone comes out of this box."
