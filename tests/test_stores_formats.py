@@ -34,6 +34,17 @@ def test_float_ids_of_parquet_lose_their_point_and_nan_is_empty(tmp_path):
     assert [row[:2] for row in read_source(tmp_path / "out").rows] == [("7", "1")]
 
 
+@pytest.mark.parametrize("word", ["None", "nan", "NaN", "null", "NULL", "<NA>"])
+def test_a_word_for_nothing_is_no_text_but_may_be_an_id(tmp_path, word):
+    interactions = put(tmp_path / "a.csv", f"user_id,item_id,review\n{word},1,{word}\n")
+    items = put(tmp_path / "b.csv", f"item_id,title,description\n1,{word},Nothing but None.\n")
+    import_data(interactions, tmp_path / "out", items=items)
+    found = read_source(tmp_path / "out")
+    ((user, item, *_),) = found.rows
+    assert (user, item, found.rows[0].review) == (word, "1", None)
+    assert found.items["1"].texts == {"description": "Nothing but None."}
+
+
 # Headers
 
 

@@ -8,12 +8,16 @@ with each entry's value taken from its mirror. That, over one CSR matrix, is wha
 fast: `benchmarks/propagation.py` measures it against PyG's ways of doing the same.
 """
 
+import warnings
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+
+# Torch says of CSR matrices, once a process, that they are beta. Nobody who trains can act on it.
+warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta state", UserWarning)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,8 @@ from datetime import UTC, date, datetime
 BROKEN = re.compile("[\ud800-\udfff]")
 # As seconds this is the year 5138, so a larger number can only be milliseconds.
 LARGEST_SECOND = 1e11
+# How Python, pandas and JSON say that nothing is there, where it was written out as text.
+MISSING = frozenset({"None", "nan", "NaN", "null", "NULL", "<NA>"})
 
 
 class BadValue(ValueError):
@@ -28,9 +30,10 @@ def identifier(value: object, column: str) -> str:
 
 
 def text(value: object, column: str) -> str | None:
-    """Any cell as text, with lists joined by ", "; nothing but white space is no text."""
+    """Any cell as text, with lists joined by ", "; white space and words for nothing are none."""
     if isinstance(value, str):
-        return whole(value, column) if value and not value.isspace() else None
+        missing = not value or value.isspace() or value in MISSING
+        return None if missing else whole(value, column)
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return None
     if isinstance(value, list | tuple):
