@@ -98,7 +98,7 @@ def explain(at: Desk, user: str, item: str, count: int) -> dict[str, Any]:
     """Why an item ranks where it does for a user: likeness, paths in the graph, descriptions."""
     rows = _row(at.users, "user", user), _row(at.items, "item", item)
     why = serving.reasons(at.trained, *rows, count)
-    texts = _descriptions(at, user, item)
+    texts, shared = _descriptions(at, user, item)
     place = "was in training" if why.taken else f"ranks {why.rank} of what they have not taken"
     return {
         "run": at.run["name"],
@@ -120,7 +120,7 @@ def explain(at: Desk, user: str, item: str, count: int) -> dict[str, Any]:
             for path in why.paths
         ],
         "texts": texts,
-        "shared_words": _shared(texts, at.data),
+        "shared_words": shared,
     }
 
 
@@ -153,32 +153,39 @@ def _texts_of_items(at: Desk) -> tuple[list[str], Any, int]:
     return [node.partition(":")[2] for node in nodes], vectors, hop
 
 
-def _descriptions(at: Desk, user: str, item: str) -> list[dict[str, Any]]:
-    """What the workspace says of both, at the last hop that it has; nothing where it has none."""
+def _descriptions(at: Desk, user: str, item: str) -> tuple[list[dict[str, Any]], list[str]]:
+    """What the workspace says of both at its last hop, and the telling words they share."""
     from stores.descriptions import Descriptions
     from verbs.learning import hops_of
 
     known = hops_of(at.folder)
     if not known:
-        return []
+        return [], []
     descriptions = Descriptions(at.folder / "chroma")
     try:
-        found = {
-            f"{kind}:{id}": descriptions.texts(kind, known[-1]).get(f"{kind}:{id}")
-            for kind, id in (("user", user), ("item", item))
-        }
+        layers = {kind: descriptions.texts(kind, known[-1]) for kind in ("user", "item")}
     finally:
         descriptions.close()
-    return [{"node": n, "hop": known[-1], "text": text} for n, text in found.items() if text]
+    pair = (("user", f"user:{user}"), ("item", f"item:{item}"))
+    told = [
+        {"node": node, "hop": known[-1], "text": layers[kind][node]}
+        for kind, node in pair
+        if layers[kind].get(node)
+    ]
+    return told, _shared(told, [*layers["user"].values(), *layers["item"].values()])
 
 
-def _shared(texts: Sequence[dict[str, Any]], data: Dataset) -> list[str]:
-    """Words of five letters and more in both descriptions, those of few titles first."""
-    if len(texts) < 2:
+def _shared(told: Sequence[dict[str, Any]], everything: Sequence[str]) -> list[str]:
+    """Words of five letters and more that both descriptions have and few others, rarest first.
+
+    A word in more than a fifth of all descriptions tells nothing (our choice).
+    """
+    if len(told) < 2:
         return []
-    both = set.intersection(*(_words(one["text"]) for one in texts))
-    usual = Counter(w for one in data.items.values() for w in _words(one.title or ""))
-    return sorted(both, key=lambda word: (usual[word], -len(word), word))[:10]
+    both = set.intersection(*(_words(one["text"]) for one in told))
+    usual = Counter(word for text in everything for word in _words(text) & both)
+    telling = [word for word in both if usual[word] <= max(2, len(everything) / 5)]
+    return sorted(telling, key=lambda word: (usual[word], -len(word), word))[:10]
 
 
 def _words(text: str) -> set[str]:
