@@ -66,7 +66,10 @@ def against(ours: Tests, theirs: Tests | None) -> str:
     found = paired(ours, theirs) if theirs else {}
     if not found:
         return "– | –"
-    words = [f"{found[k]['gain_percent']:+.1f} % ({found[k]['p']:.3f})" for k in SHOWN]
+    words = []
+    for name in SHOWN:
+        gain, p = found[name]["gain_percent"], found[name]["p"]
+        words.append(f"{gain:+.1f} % ({'<.001' if p < 0.001 else f'{p:.3f}'})")
     return " | ".join(words)
 
 
