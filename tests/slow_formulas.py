@@ -54,12 +54,28 @@ def normalised(dense):
     return found
 
 
+def walk(matrix, ego, layers, tap):
+    """What the readout takes of layers 0 to L, each the matrix times what the tap passed on."""
+    hop, read = tap(0, ego)
+    reads = [read]
+    for layer in range(1, layers + 1):
+        hop, read = tap(layer, matrix @ hop)
+        reads.append(read)
+    return reads
+
+
 def mlp(bridge, rows):
     """Linear, LeakyReLU(0.01), Linear, from the parameters of a projection."""
     first, _, last = bridge
     hidden = rows @ first.weight.T + first.bias
     hidden = torch.where(hidden > 0, hidden, 0.01 * hidden)
     return hidden @ last.weight.T + last.bias
+
+
+def weighed(found, seed=9):
+    """A scalar of everything found, whose gradient tells every entry from every other."""
+    random = torch.Generator().manual_seed(seed)
+    return (found * torch.randn(found.shape, generator=random)).sum()
 
 
 def agree(ours, slow, inputs):

@@ -31,12 +31,6 @@ def dense(adjacency, value_E):
     return empty.index_put((adjacency.row_E, adjacency.col_E), value_E)
 
 
-def weighed(found, seed=9):
-    """A scalar whose gradient tells every entry from every other."""
-    random = torch.Generator().manual_seed(seed)
-    return (found * torch.randn(found.shape, generator=random)).sum()
-
-
 # The structure
 
 
@@ -90,21 +84,21 @@ def test_propagation_is_the_dense_product(graph, symmetric):
     x = nodes(graph)
     found = propagate(graph.adjacency, graph.weight_E, x, symmetric)
     matrix = slow.normalised(slow.adjacency(7, 6, pairs_of(graph)))
-    slow.agree(weighed(found), weighed(matrix @ x), [x])
+    slow.agree(slow.weighed(found), slow.weighed(matrix @ x), [x])
     torch.testing.assert_close(found, matrix @ x)
 
 
 def test_propagation_over_values_that_are_not_symmetric_is_the_dense_product(graph):
     x, value_E = nodes(graph), values(graph)
     found = propagate(graph.adjacency, value_E, x)
-    slow.agree(weighed(found), weighed(dense(graph.adjacency, value_E) @ x), [x, value_E])
+    slow.agree(slow.weighed(found), slow.weighed(dense(graph.adjacency, value_E) @ x), [x, value_E])
 
 
 def test_propagation_over_learnt_symmetric_values_is_the_dense_product(graph):
     x, half = nodes(graph), values(graph)
     value_E = half + half[graph.adjacency.mirror_E]
     found = propagate(graph.adjacency, value_E, x, symmetric=True)
-    slow.agree(weighed(found), weighed(dense(graph.adjacency, value_E) @ x), [x, half])
+    slow.agree(slow.weighed(found), slow.weighed(dense(graph.adjacency, value_E) @ x), [x, half])
 
 
 def test_propagation_agrees_with_pyg(graph):
@@ -112,11 +106,11 @@ def test_propagation_agrees_with_pyg(graph):
 
     x = nodes(graph)
     found = propagate(graph.adjacency, graph.weight_E, x, symmetric=True)
-    slow.agree(weighed(found), weighed(LGConv()(x, graph.edge_index)), [x])
+    slow.agree(slow.weighed(found), slow.weighed(LGConv()(x, graph.edge_index)), [x])
     value_E = values(graph)
     found = propagate(graph.adjacency, value_E, x)
     theirs = LGConv(normalize=False)(x, graph.edge_index, value_E)
-    slow.agree(weighed(found), weighed(theirs), [x, value_E])
+    slow.agree(slow.weighed(found), slow.weighed(theirs), [x, value_E])
 
 
 def test_the_gradients_of_propagation_are_those_of_finite_differences(graph):
@@ -129,13 +123,13 @@ def test_edge_dots_are_entries_of_the_dense_product(graph):
     found = edge_dots(graph.adjacency, left, right)
     entries = (left @ right.T)[graph.adjacency.row_E, graph.adjacency.col_E]
     torch.testing.assert_close(found, entries)
-    slow.agree(weighed(found), weighed(entries), [left, right])
+    slow.agree(slow.weighed(found), slow.weighed(entries), [left, right])
 
 
 def test_edge_dots_of_nodes_with_themselves(graph):
     x = nodes(graph)
     entries = (x @ x.T)[graph.adjacency.row_E, graph.adjacency.col_E]
-    slow.agree(weighed(edge_dots(graph.adjacency, x, x)), weighed(entries), [x])
+    slow.agree(slow.weighed(edge_dots(graph.adjacency, x, x)), slow.weighed(entries), [x])
 
 
 def test_the_gradients_of_edge_dots_are_those_of_finite_differences(graph):
@@ -148,9 +142,9 @@ def test_products_take_strided_rows(graph):
     x = wide[:, ::2]
     matrix = slow.normalised(slow.adjacency(7, 6, pairs_of(graph)))
     found = propagate(graph.adjacency, graph.weight_E, x, symmetric=True)
-    slow.agree(weighed(found), weighed(matrix @ x), [wide])
+    slow.agree(slow.weighed(found), slow.weighed(matrix @ x), [wide])
     entries = (x @ x.T)[graph.adjacency.row_E, graph.adjacency.col_E]
-    slow.agree(weighed(edge_dots(graph.adjacency, x, x)), weighed(entries), [wide])
+    slow.agree(slow.weighed(edge_dots(graph.adjacency, x, x)), slow.weighed(entries), [wide])
 
 
 # Dropping edges
