@@ -17,6 +17,7 @@ from errors import DataError
 from stores.arrays import Arrays, Floats, in_order
 from stores.formats.layout import read_source
 from stores.formats.rows import Entity
+from stores.npz import read_npz
 from stores.pickles import read_pickle
 
 HINT = "Give an embedding for every user and item of the data, or --align none."
@@ -35,7 +36,7 @@ def read_embeddings(path: Path, data: Path, arrays: Arrays) -> Floats:
         raise DataError(f"--embeddings {path}: neither .npz nor .parquet nor a folder.", hint=HINT)
     try:
         found = reader(path)
-    except (OSError, ValueError, KeyError, pa.ArrowException) as error:
+    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
         raise DataError(
             f"--embeddings {path} cannot be read: {error}.",
             hint="An .npz holds user_ids, users, item_ids, items; a .parquet node and vector.",
@@ -44,19 +45,21 @@ def read_embeddings(path: Path, data: Path, arrays: Arrays) -> Floats:
 
 
 def _from_npz(path: Path) -> Mapping[str, Floats]:
-    with np.load(path, allow_pickle=False) as file:
-        return {
-            f"{kind}:{id}": vector
-            for kind in ("user", "item")
-            for id, vector in zip(
-                file[f"{kind}_ids"].astype(str).tolist(), file[f"{kind}s"], strict=True
-            )
-        }
+    found: dict[str, Floats] = {}
+    for kind in ("user", "item"):
+        ids, rows = read_npz(path, f"{kind}_ids", f"{kind}s")
+        if rows.ndim != 2 or len(ids) != len(rows):
+            raise ValueError(f"{kind}s has shape {rows.shape} for {len(ids)} ids")
+        names = (f"{kind}:{id}" for id in ids.astype(str).tolist())
+        found |= dict(zip(names, rows.astype(np.float32), strict=True))
+    return found
 
 
 def _from_parquet(path: Path) -> Mapping[str, Floats]:
     table = pq.read_table(path, columns=["node", "vector"])
-    vectors = (np.array(one, dtype=np.float32) for one in table["vector"].to_pylist())
+    vectors = [np.array(one, dtype=np.float32) for one in table["vector"].to_pylist()]
+    if any(vector.ndim != 1 for vector in vectors):
+        raise ValueError("a vector is no list of numbers")
     return dict(zip(map(str, table["node"].to_pylist()), vectors, strict=True))
 
 

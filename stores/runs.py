@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from errors import StoreError, UsageError
+from stores.npz import read_npz
 
 RUN, EMBEDDINGS = "run.json", "embeddings.npz"
 
@@ -62,10 +63,10 @@ def read_embeddings(folder: Path, users: Sequence[str], items: Sequence[str]) ->
     """Raises StoreError where they are missing, damaged or of other users and items."""
     path = folder / EMBEDDINGS
     try:
-        with np.load(path, allow_pickle=False) as file:
-            found = Embeddings(file["users"].tolist(), file["items"].tolist(), file["nodes"])
-    except (OSError, ValueError, KeyError) as error:
+        known_users, known_items, nodes_ND = read_npz(path, "users", "items", "nodes")
+    except (OSError, ValueError) as error:
         raise StoreError(f"{path} cannot be read: {error}.", hint="Train again.") from error
+    found = Embeddings(known_users.tolist(), known_items.tolist(), nodes_ND)
     if found.users != list(users) or found.items != list(items):
         raise StoreError(f"{path} was trained on other users and items.", hint="Train again.")
     return found

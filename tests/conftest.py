@@ -27,6 +27,16 @@ def no_stray_settings(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.delenv(name)
 
 
+@pytest.fixture
+def double() -> Iterator[None]:
+    """torch in float64: for formulas that must agree in more digits than a float32 has."""
+    import torch
+
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
 @dataclass(frozen=True)
 class FarSide:
     """A running server and the file where it writes what it was asked."""

@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 from scipy import linalg, sparse
 from torch import Tensor
 
+from errors import TrainingError
 from training.graph import TrainGraph
 from training.losses import unit
 from training.metrics import Score
@@ -20,12 +21,18 @@ def popularity(graph: TrainGraph) -> Score:
 def ease(graph: TrainGraph, penalty: float) -> Score:
     """EASE (Steck, 2019), in closed form: B = -P / diag(P), P = (RᵀR + λI)⁻¹, zero diagonal.
 
-    Memory and time are those of one dense items × items inverse, on the CPU.
+    Memory and time are those of one dense items × items inverse, on the CPU. Raises TrainingError
+    where there is no inverse: λ = 0 and an item that nobody took, or two that the same users took.
     """
     rated = interactions(graph)
     gram: NDArray[np.float64] = (rated.T @ rated).toarray().astype(np.float64)
     gram[np.diag_indices(graph.items)] += penalty
-    factor, _ = linalg.lapack.dpotrf(gram, lower=True, overwrite_a=True)
+    factor, failed = linalg.lapack.dpotrf(gram, lower=True, overwrite_a=True)
+    if failed:
+        raise TrainingError(
+            f"EASE with a penalty of {penalty:g} has no inverse for these interactions.",
+            hint="Give a --penalty above 0.",
+        )
     inverse, _ = linalg.lapack.dpotri(factor, lower=True, overwrite_c=True)
     inverse = np.tril(inverse) + np.tril(inverse, -1).T
     weights = (inverse / -np.diag(inverse)).astype(np.float32)

@@ -3,7 +3,6 @@
 Arrays come in, numbers and embeddings go out; files, terminals and stores are elsewhere.
 """
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import mean, median, stdev
@@ -147,7 +146,7 @@ def inner_product(nodes_ND: Tensor, users: int) -> Score:
 
 
 def shuffled(text_HNT: Tensor, users: int, seed: int) -> Tensor:
-    """The control: every user has another user's text, every item another item's; hops together."""
+    """The control: users' texts permuted among users, items' among items, all hops alike."""
     random = torch.Generator().manual_seed(seed)
     total = text_HNT.shape[1]
     order = torch.cat(
@@ -240,18 +239,19 @@ def deviations(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
 
 def paired(
     rows: Mapping[int, Mapping[str, float]], base: Mapping[int, Mapping[str, float]]
-) -> dict[str, dict[str, float]]:
+) -> dict[str, dict[str, float | None]]:
     """Student's paired t-test over the seeds both have: gain in per cent and two-sided p.
 
-    Empty with fewer than two common seeds. p is 1 where every pair is equal.
+    Empty with fewer than two common seeds. p is 1 where every pair is equal; over a base of 0 there
+    is no gain in per cent.
     """
     seeds = sorted(rows.keys() & base.keys())
     if len(seeds) < 2:
         return {}
-    found: dict[str, dict[str, float]] = {}
+    found: dict[str, dict[str, float | None]] = {}
     for name in rows[seeds[0]]:
         ours, theirs = [rows[s][name] for s in seeds], [base[s][name] for s in seeds]
         p = float(stats.ttest_rel(ours, theirs).pvalue) if ours != theirs else 1.0
-        gain = 100 * (mean(ours) / mean(theirs) - 1) if mean(theirs) else math.inf
+        gain = 100 * (mean(ours) / mean(theirs) - 1) if mean(theirs) else None
         found[name] = {"gain_percent": gain, "p": p}
     return found

@@ -48,7 +48,7 @@ class Path:
 class Reasons:
     """Why an item ranks where it does for a user.
 
-    `nearest` are the user's own training items with their cosine to the item, best first.
+    `nearest` are the user's other training items with their cosine to the item, best first.
     """
 
     score: float
@@ -84,14 +84,17 @@ def reasons(trained: Trained, user: int, item: int, count: int) -> Reasons:
     hidden = np.setdiff1d(mine, [item])
     rivals = np.delete(scores, hidden)
     users_UD, items_ID = _unit(trained.nodes_ND[: trained.users]), _unit(_items(trained))
-    likeness = items_ID[mine] @ items_ID[item]
+    others = mine[mine != item]
+    likeness = items_ID[others] @ items_ID[item]
     order = np.argsort(-likeness, kind="stable")[:count]
     return Reasons(
         score=float(scores[item]),
         rank=1 + int((rivals > scores[item]).sum()),
         taken=bool(item in mine),
-        nearest=[(int(mine[i]), float(likeness[i])) for i in order if mine[i] != item],
-        paths=_paths(trained, user, item, users_UD, dict(zip(mine, likeness, strict=True)), count),
+        nearest=[(int(others[i]), float(likeness[i])) for i in order],
+        paths=_paths(
+            trained, user, item, users_UD, dict(zip(others, likeness, strict=True)), count
+        ),
     )
 
 
@@ -106,7 +109,7 @@ def _paths(
     """The strongest path through each other user who took the item and shares one with the user."""
     found = []
     for other in trained.takers(item):
-        shared = [i for i in trained.taken(other) if i in likeness and i != item]
+        shared = [i for i in trained.taken(other) if i in likeness]
         if other == user or not shared:
             continue
         liked = max(shared, key=lambda i: likeness[i])

@@ -40,7 +40,8 @@ def show_scores(found: Mapping[str, Any]) -> None:
         if std:
             row.append(f"{std[name]:.4f}")
         if against:
-            row += [f"{against[name]['gain_percent']:+.1f} %", f"{against[name]['p']:.3f}"]
+            gain, p = against[name]["gain_percent"], against[name]["p"]
+            row += ["–" if gain is None else f"{gain:+.1f} %", f"{p:.3f}"]
         table.add_row(*row)
     console.print(table, highlight=False)
     for name, value in (found.get("cold") or {}).items():
