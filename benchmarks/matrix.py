@@ -69,7 +69,8 @@ def against(ours: Tests, theirs: Tests | None) -> str:
     words = []
     for name in SHOWN:
         gain, p = found[name]["gain_percent"], found[name]["p"]
-        words.append(f"{gain:+.1f} % ({'<.001' if p < 0.001 else f'{p:.3f}'})")
+        percent = "–" if gain is None else f"{gain:+.1f} %"
+        words.append(f"{percent} ({'<.001' if p is not None and p < 0.001 else f'{p:.3f}'})")
     return " | ".join(words)
 
 
