@@ -3,8 +3,7 @@
 FILE.npz       arrays user_ids, users (U, T), item_ids, items (I, T)
 FILE.parquet   columns node (`user:42`, `item:7`) and vector (a list of numbers)
 FOLDER         RLMRec's usr_emb_np.pkl and itm_emb_np.pkl: rows in the order of the folder's
-               mappers (stores.formats.rlmrec), else of `uid` and `iid` of the data's users and
-               items, else of their files
+               mappers, else of the data's row numbers (stores.formats.rlmrec)
 """
 
 from collections.abc import Callable, Mapping

@@ -141,15 +141,17 @@ def _line(path: Path, row: int, values: Mapping[str, Any], number: str) -> tuple
 
 
 def by_row_number(entities: Mapping[str, Entity], kind: str) -> list[str]:
-    """Ids in the order of the data's column `uid` or `iid`; as they stand where it has none.
+    """Ids in the order of the data's column `uid` or `iid`.
 
-    Raises DataError where that column has gaps or doubles.
+    Without it in their own order where they are 0, 1, 2 …, else as they stand in the data. Raises
+    DataError where the column has gaps or doubles.
     """
     column = NUMBERS[kind]
     numbers = {id: one.texts.get(column, "") for id, one in entities.items()}
-    if not all(number.isdigit() for number in numbers.values()):
-        return list(entities)
-    ordered = sorted(numbers, key=lambda id: int(numbers[id]))
-    if [int(numbers[id]) for id in ordered] != list(range(len(ordered))):
-        raise DataError(f"The column {column} does not number its rows from 0 without a gap.")
-    return ordered
+    if all(number.isdecimal() for number in numbers.values()):
+        ordered = sorted(numbers, key=lambda id: int(numbers[id]))
+        if [int(numbers[id]) for id in ordered] != list(range(len(ordered))):
+            raise DataError(f"The column {column} does not number its rows from 0 without a gap.")
+        return ordered
+    own = [str(row) for row in range(len(entities))]
+    return own if entities.keys() == set(own) else list(entities)
