@@ -90,9 +90,11 @@ def described(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     command = [sys.executable, "-m", "tests.far_side.server", "--bad", "0.3"]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
-        url = f"http://127.0.0.1:{server.stdout.readline().strip()}/v1"
-        asyncio.run(refined(data, workspace, url))
-        server.terminate()
+        try:
+            url = f"http://127.0.0.1:{server.stdout.readline().strip()}/v1"
+            asyncio.run(refined(data, workspace, url))
+        finally:
+            server.terminate()
     return data, workspace
 
 

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -12,6 +13,8 @@ from stores import runs
 from stores.datasets import read_split
 from stores.descriptions import Descriptions
 from stores.embeddings_file import read_embeddings
+from stores.exports.material import Layer
+from stores.exports.reasons import reasons
 from stores.formats.importing import import_data
 from stores.formats.layout import read_source
 from stores.pickles import read_pickle
@@ -99,6 +102,19 @@ def test_rlmrec_profiles_are_texts_with_the_reasons_that_the_ledger_knows(place,
             found = rows[f"{kind}:{id}"]
             why = "Several neighbours say so." if found.metadata["status"] == "written" else ""
             assert profiles[row] == {"profile": found.text, "reasoning": why}
+
+
+def test_a_reason_goes_with_the_text_it_was_given_for(place):
+    ledger = place[1] / "ledger.sqlite"
+    rows, vectors = stored(place[1], "item", 0)
+    first = Layer(0, rows, np.stack(list(vectors.values())))
+    known = reasons(ledger, first)
+    assert "Several neighbours say so." in known
+    assert reasons(ledger, replace(first, hop=1)) == known, "a hop may leave a text as it was"
+    shared = replace(first, rows=[replace(row, node="item:twin") for row in rows])
+    assert reasons(ledger, shared) == known, "nodes with equal evidence share an answer"
+    other = replace(first, rows=[replace(row, text="Another text.") for row in rows])
+    assert set(reasons(ledger, other)) == {""}
 
 
 def test_without_a_ledger_reasons_are_empty(place, tmp_path):
