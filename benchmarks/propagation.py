@@ -44,7 +44,9 @@ def ways(graph: TrainGraph) -> dict[str, Way]:
         adjacency.crow_N1, adjacency.col_E, weight_E, size, check_invariants=False
     )
     # The structure is symmetric, so either order of its two rows is the same matrix.
-    coo = torch.sparse_coo_tensor(edges_2E.flip(0), weight_E, size).coalesce()
+    coo = torch.sparse_coo_tensor(
+        edges_2E.flip(0), weight_E, size, check_invariants=False
+    ).coalesce()
     given, made = LGConv(normalize=False), LGConv(normalize=True)
     return {
         OURS: lambda x: propagate(adjacency, weight_E, x, symmetric=True),
