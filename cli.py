@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from errors import HopscribeError, UsageError
+from verbs import export as export_verb
 from verbs import train as train_verbs
 from verbs.flags import (
     SAMPLE,
@@ -49,6 +50,7 @@ app.add_typer(stores_app, name="stores")
 batch_app = typer.Typer(help="The batches of refine --batch.", no_args_is_help=True)
 app.add_typer(batch_app, name="batch")
 app.add_typer(train_verbs.app)
+app.add_typer(export_verb.app)
 
 
 @app.command()
@@ -108,7 +110,7 @@ def data_import(
     source: Annotated[Path, typer.Argument(help="A file of interactions, or a folder.")],
     out: Annotated[Path, typer.Option(help="The data folder to make.")],
     format: Annotated[
-        str, typer.Option(help="auto, csv, jsonl, parquet, recbole, amazon.")
+        str, typer.Option(help="auto, csv, jsonl, parquet, recbole, amazon, rlmrec.")
     ] = "auto",
     column: Annotated[
         list[str] | None, typer.Option(help="OURS=THEIRS, for instance user_id=uid. Repeatable.")
@@ -120,7 +122,7 @@ def data_import(
     min_rating: Annotated[float | None, typer.Option(help="Leave out lower ratings.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Turn CSV, JSONL, parquet, RecBole or Amazon reviews into a data folder."""
+    """Turn CSV, JSONL, parquet, RecBole, RLMRec or Amazon reviews into a data folder."""
     from stores.formats.importing import import_data
 
     report = import_data(

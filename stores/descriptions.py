@@ -102,6 +102,11 @@ class Descriptions:
         parts = [name.split("-hop-") for name in sorted(self._names)]
         return [(kind, int(hop)) for kind, hop in parts]
 
+    def hops(self) -> list[int]:
+        """The hops at which users and items have descriptions."""
+        layers = set(self.layers())
+        return sorted({h for _, h in layers if {("user", h), ("item", h)} <= layers})
+
     def fingerprints(self, kind: str, hop: int) -> dict[str, str]:
         """The fingerprint of each stored row, by node."""
         return {
@@ -188,6 +193,11 @@ class Descriptions:
         with self._told("read"):
             found = (self._client.get_collection(n, embedding_function=None) for n in self._names)
             return {str(one.metadata["embedder"]) for one in found if one.count()}
+
+    def embedder(self, kind: str, hop: int) -> str:
+        """Who made the vectors of a kind at a hop."""
+        with self._told("read"):
+            return str(self._collection(kind, hop).metadata["embedder"])
 
     def _collection(self, kind: str, hop: int, embedder: str = "") -> Any:
         name = f"{kind}-hop-{hop}"

@@ -2,8 +2,8 @@
 
 FILE.npz       arrays user_ids, users (U, T), item_ids, items (I, T)
 FILE.parquet   columns node (`user:42`, `item:7`) and vector (a list of numbers)
-FOLDER         RLMRec's usr_emb_np.pkl and itm_emb_np.pkl: rows in the order of `uid` and
-               `iid` of the data's users and items, or of their files where they have none
+FOLDER         RLMRec's usr_emb_np.pkl and itm_emb_np.pkl: rows in the order of the folder's
+               mappers, else of the data's row numbers (stores.formats.rlmrec)
 """
 
 from collections.abc import Callable, Mapping
@@ -15,13 +15,13 @@ import pyarrow.parquet as pq
 
 from errors import DataError
 from stores.arrays import Arrays, Floats, in_order
+from stores.formats import rlmrec
 from stores.formats.layout import read_source
-from stores.formats.rows import Entity
 from stores.npz import read_npz
 from stores.pickles import read_pickle
 
 HINT = "Give an embedding for every user and item of the data, or --align none."
-PICKLES = {"user": ("usr_emb_np.pkl", "uid"), "item": ("itm_emb_np.pkl", "iid")}
+PICKLES = {"user": "usr_emb_np.pkl", "item": "itm_emb_np.pkl"}
 
 
 def read_embeddings(path: Path, data: Path, arrays: Arrays) -> Floats:
@@ -57,6 +57,11 @@ def _from_npz(path: Path) -> Mapping[str, Floats]:
 
 def _from_parquet(path: Path) -> Mapping[str, Floats]:
     table = pq.read_table(path, columns=["node", "vector"])
+    if len(table) != len(table["node"].unique()):
+        raise DataError(
+            f"--embeddings {path.name} names some nodes more than once.",
+            hint="Of several hops, take one: python cli.py export --hop N",
+        )
     vectors = [np.array(one, dtype=np.float32) for one in table["vector"].to_pylist()]
     if any(vector.ndim != 1 for vector in vectors):
         raise ValueError("a vector is no list of numbers")
@@ -67,25 +72,25 @@ def _from_pickles(folder: Path, data: Path) -> Mapping[str, Floats]:
     source = read_source(data)
     found: dict[str, Floats] = {}
     for kind, entities in (("user", source.users), ("item", source.items)):
-        name, column = PICKLES[kind]
-        rows = np.asarray(read_pickle(folder / name))
-        ids = _by_row_number(entities, column)
+        name, mapper = PICKLES[kind], rlmrec.mapper(folder, kind)
+        rows = _numbers(folder / name)
+        if mapper is None:
+            ids, whose = rlmrec.by_row_number(entities, kind), "the data"
+        else:
+            ids, whose = rlmrec.mapped(mapper, kind), mapper.name
         if rows.ndim != 2 or len(rows) != len(ids):
             raise DataError(
-                f"{name} has shape {rows.shape}, but the data has {len(ids)} {kind}s.", hint=HINT
+                f"{name} has shape {rows.shape}, but {whose} has {len(ids)} {kind}s.", hint=HINT
             )
         found |= {f"{kind}:{id}": vector for id, vector in zip(ids, rows, strict=True)}
     return found
 
 
-def _by_row_number(entities: Mapping[str, Entity], column: str) -> list[str]:
-    numbers = {id: one.texts.get(column, "") for id, one in entities.items()}
-    if not all(number.isdigit() for number in numbers.values()):
-        return list(entities)
-    ordered = sorted(numbers, key=lambda id: int(numbers[id]))
-    if [int(numbers[id]) for id in ordered] != list(range(len(ordered))):
-        raise DataError(f"The column {column} does not number its rows from 0 without a gap.")
-    return ordered
+def _numbers(path: Path) -> Floats:
+    try:
+        return np.asarray(read_pickle(path), dtype=np.float32)
+    except (ValueError, TypeError) as error:
+        raise DataError(f"{path.name} is no table of numbers: {error}.", hint=HINT) from error
 
 
 READERS: dict[str, Callable[[Path], Mapping[str, Floats]]] = {

@@ -8,6 +8,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["GGML_NO_BACKTRACE"] = "1"
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -84,6 +85,36 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from tests.tiny_gguf import make
 
     return make(tmp_path_factory.mktemp("models") / "tiny.gguf")
+
+
+@pytest.fixture(scope="session")
+def described(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A data folder and a workspace with hops 0 and 1 of it, some texts by the fallback."""
+    import asyncio
+
+    from tests.worlds import make, refined
+
+    home = tmp_path_factory.mktemp("described")
+    data, workspace = make(home / "data"), home / "ws"
+    workspace.mkdir()
+    command = [sys.executable, "-m", "tests.far_side.server", "--bad", "0.3"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        try:
+            url = f"http://127.0.0.1:{server.stdout.readline().strip()}/v1"
+            asyncio.run(refined(data, workspace, url))
+        finally:
+            server.terminate()
+    return data, workspace
+
+
+@pytest.fixture
+def place(described: tuple[Path, Path], tmp_path: Path) -> tuple[Path, Path]:
+    """A copy of the described data and its workspace, for a test of its own."""
+    data, workspace = described
+    shutil.copytree(data, tmp_path / "data")
+    shutil.copytree(workspace, tmp_path / "ws")
+    return tmp_path / "data", tmp_path / "ws"
 
 
 @dataclass(frozen=True)

@@ -40,3 +40,19 @@ def make(folder: Path, users: int = 30, items: int = 20, per_user: int = 6, seed
         lines = "".join(json.dumps(row) + "\n" for row in table)
         (folder / f"{name}.jsonl").write_text(lines, "utf-8")
     return folder
+
+
+async def refined(data: Path, workspace: Path, url: str) -> None:
+    """Profiles and one hop, by the server at `url`."""
+    from agents.models.openai import OpenAIModel
+    from agents.run import Watch, refine
+    from agents.setup import Options
+    from stores.connection import Connection
+    from stores.datasets import load_training
+    from stores.embedders import OpenAIEmbedder
+
+    far = Connection("openai", "far", url)
+    model, options = OpenAIModel(far), Options(hops=1, domain="generic")
+    loaded = load_training(data, workspace / "split", 0)
+    await refine(loaded, workspace, model, OpenAIEmbedder(far), options, Watch())
+    await model.close()

@@ -88,10 +88,9 @@ def hops_of(workspace: Path) -> list[int]:
         return []
     descriptions = Descriptions(workspace / "chroma")
     try:
-        layers = descriptions.layers()
+        return descriptions.hops()
     finally:
         descriptions.close()
-    return sorted({h for _, h in layers if {("user", h), ("item", h)} <= set(layers)})
 
 
 def text_of(place: Ground, hop: str | None, file: Path | None) -> tuple[Text, str]:

@@ -9,18 +9,17 @@ attributes. `min_rating` drops interactions rated lower, and those without a rat
 """
 
 import csv
-import os
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from errors import DataError, UsageError
-from stores.formats import headers, layout, recbole, registry
+from stores.formats import headers, layout, recbole, registry, rlmrec
 from stores.formats.rows import PARTS, BadRow, Entity, OnBad, Pair, Row, Spelling, cleaned, refuse
 from stores.formats.tables import Sources, Table
 from stores.formats.writing import InteractionWriter, write_entities, write_pairs
+from stores.new_folder import new_folder
 
 ON_BAD_ROWS = ("error", "skip")
 
@@ -98,6 +97,8 @@ def sources(src: Path, format: str) -> Sources:
     prefix = not src.exists() and any(src.parent.glob(f"{src.name}.*inter"))
     if format == "recbole" or (format == "auto" and (atomic or prefix or src.suffix == ".inter")):
         return recbole.find(src)
+    if format == "rlmrec" or (format == "auto" and src.is_dir() and rlmrec.recognises(src)):
+        return rlmrec.find(src)
     if src.is_dir():
         return layout.find(src, abroad=True)
     if not src.is_file():
@@ -184,22 +185,6 @@ def pairs(table: Table, kept: Kept, wishes: Wishes) -> Iterator[Pair]:
         elif (user, item) not in kept.dropped:
             reason = f"user {user!r} and item {item!r} are not in the interactions"
             wishes.bad(BadRow(table.path.name, row, reason))
-
-
-@contextmanager
-def new_folder(out: Path) -> Iterator[Path]:
-    """A folder beside `out` that takes its name when the block ends well, and goes when not."""
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise DataError(f"{out} exists and is not empty.", hint="Name a new folder.")
-    folder = out.with_name(f".{out.name}.{os.getpid()}.tmp")
-    folder.mkdir(parents=True)
-    try:
-        yield folder
-        if out.exists():
-            out.rmdir()
-        folder.replace(out)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def write_skipped(path: Path, skipped: list[BadRow]) -> None:

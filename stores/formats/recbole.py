@@ -1,10 +1,11 @@
 """RecBole's atomic files: NAME.inter, NAME.item, NAME.user, and ready splits NAME.train.inter.
 
 Tabs, no quotes, and a header of `column:type`. A sequence is separated by spaces: words of a
-text, or the values of an attribute, which become "a, b" as lists do everywhere else.
+text, or the values of an attribute, which become "a, b" as lists do everywhere else. Vectors
+(`float_seq`) say nothing in words and are left behind.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from errors import DataError
@@ -13,6 +14,8 @@ from stores.formats.tables import Record, Sources, Table, checked_header, lines,
 
 PARTS = {"train": "train", "valid": "val", "test": "test"}
 TEXTS = {"title", "description", "review", "summary"}
+# What stores.exports.recbole adds, a column for either kind.
+DESCRIBED = {"user": "user_text", "item": "item_text"}
 TABLES = {".inter": "interactions", ".item": "items", ".user": "users"}
 
 
@@ -21,24 +24,45 @@ def read(path: Path, encoding: str) -> Table:
     header = next(feed, "").rstrip("\r\n").split("\t")
     columns = checked_header(path, [cell.rpartition(":")[0] or cell for cell in header])
     kind = TABLES.get(path.suffix, "interactions")
-    lists = [
-        cell.endswith("_seq") and field_named(kind, column) not in TEXTS
-        for cell, column in zip(header, columns, strict=True)
-    ]
-    return Table(path, columns, records(feed, columns, lists))
+    types = dict(zip(columns, (cell.rpartition(":")[2] for cell in header), strict=True))
+    kept = {column: place for place, column in enumerate(columns) if types[column] != "float_seq"}
+    readers = {
+        column: as_text if is_text(kind, column) else as_list
+        for column in kept
+        if types[column].endswith("_seq")
+    }
+    return Table(path, tuple(kept), records(feed, len(header), kept, readers))
 
 
-def records(feed: Iterator[str], columns: tuple[str, ...], lists: list[bool]) -> Iterator[Record]:
+def is_text(kind: str, column: str) -> bool:
+    return column in DESCRIBED.values() or field_named(kind, column) in TEXTS
+
+
+def as_text(cell: str) -> str:
+    """Spaces around a sequence separate nothing."""
+    return cell.strip(" ")
+
+
+def as_list(cell: str) -> str:
+    return ", ".join(cell.split())
+
+
+def records(
+    feed: Iterator[str],
+    width: int,
+    kept: Mapping[str, int],
+    readers: Mapping[str, Callable[[str], str]],
+) -> Iterator[Record]:
     for row, line in enumerate(feed, start=2):
         values = line.rstrip("\r\n").split("\t")
         if values == [""]:
             continue
-        if len(values) != len(columns):
-            yield row, wrong_width(len(values), len(columns))
+        if len(values) != width:
+            yield row, wrong_width(len(values), width)
             continue
-        for place in (place for place, is_list in enumerate(lists) if is_list):
-            values[place] = ", ".join(values[place].split())
-        yield row, dict(zip(columns, values, strict=True))
+        for column, read in readers.items():
+            values[kept[column]] = read(values[kept[column]])
+        yield row, {column: values[place] for column, place in kept.items()}
 
 
 def find(src: Path) -> Sources:

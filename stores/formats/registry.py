@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from errors import DataError, unknown
-from stores.formats import amazon, delimited, jsonl, parquet, recbole
+from stores.formats import amazon, delimited, jsonl, parquet, recbole, rlmrec
 from stores.formats.tables import Reader, Table
 
 
@@ -23,6 +23,7 @@ FORMATS: dict[str, Format] = {
     "parquet": Format(parquet.read, (".parquet", ".pq")),
     "recbole": Format(recbole.read, (".inter", ".item", ".user")),
     "amazon": Format(amazon.read, (".json", ".jsonl")),
+    "rlmrec": Format(rlmrec.read, (".pkl",)),
 }
 
 
@@ -31,7 +32,9 @@ def read(path: Path, encoding: str = "utf-8", format: str = "auto") -> Table:
     if format != "auto":
         return known(format).read(path, encoding)
     named = by_suffix(path)
-    if named == "jsonl" and amazon.recognises(path, encoding):
+    if named == "jsonl" and rlmrec.is_mapper(path):
+        named = "rlmrec"
+    elif named == "jsonl" and amazon.recognises(path, encoding):
         named = "amazon"
     return FORMATS[named].read(path, encoding)
 
