@@ -20,5 +20,6 @@ def read_npz(path: Path, *names: str) -> list[NDArray[Any]]:
             if missing := set(names) - set(file.files):
                 raise ValueError(f"{path.name} has no array {', '.join(sorted(missing))}")
             return [file[name] for name in names]
-    except (TypeError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
+    # zipfile's RuntimeError: a damaged flag says that the file is encrypted, or of a newer kind.
+    except (TypeError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(f"{path.name} is damaged, or no .npz file: {error}") from error
