@@ -49,7 +49,7 @@ def ways(graph: TrainGraph) -> dict[str, Way]:
     ).coalesce()
     given, made = LGConv(normalize=False), LGConv(normalize=True)
     return {
-        OURS: lambda x: propagate(adjacency, weight_E, x, symmetric=True),
+        OURS: lambda x: propagate(adjacency, weight_E, x, weight_E),
         "plain torch, CSR": lambda x: csr @ x,
         "plain torch, COO": lambda x: torch.sparse.mm(coo, x),
         "PyG LGConv, CSR as adj_t": lambda x: given(x, csr),

@@ -79,10 +79,10 @@ def test_nodes_without_an_edge_have_degree_0_and_weigh_nothing():
 # The products
 
 
-@pytest.mark.parametrize("symmetric", [False, True])
-def test_propagation_is_the_dense_product(graph, symmetric):
+@pytest.mark.parametrize("told", [False, True])
+def test_propagation_is_the_dense_product(graph, told):
     x = nodes(graph)
-    found = propagate(graph.adjacency, graph.weight_E, x, symmetric)
+    found = propagate(graph.adjacency, graph.weight_E, x, graph.weight_E if told else None)
     matrix = slow.normalised(slow.adjacency(7, 6, pairs_of(graph)))
     slow.agree(slow.weighed(found), slow.weighed(matrix @ x), [x])
     torch.testing.assert_close(found, matrix @ x)
@@ -97,7 +97,7 @@ def test_propagation_over_values_that_are_not_symmetric_is_the_dense_product(gra
 def test_propagation_over_learnt_symmetric_values_is_the_dense_product(graph):
     x, half = nodes(graph), values(graph)
     value_E = half + half[graph.adjacency.mirror_E]
-    found = propagate(graph.adjacency, value_E, x, symmetric=True)
+    found = propagate(graph.adjacency, value_E, x, value_E)
     slow.agree(slow.weighed(found), slow.weighed(dense(graph.adjacency, value_E) @ x), [x, half])
 
 
@@ -105,7 +105,7 @@ def test_propagation_agrees_with_pyg(graph):
     from torch_geometric.nn import LGConv
 
     x = nodes(graph)
-    found = propagate(graph.adjacency, graph.weight_E, x, symmetric=True)
+    found = propagate(graph.adjacency, graph.weight_E, x, graph.weight_E)
     slow.agree(slow.weighed(found), slow.weighed(LGConv()(x, graph.edge_index)), [x])
     value_E = values(graph)
     found = propagate(graph.adjacency, value_E, x)
@@ -141,7 +141,7 @@ def test_products_take_strided_rows(graph):
     wide = nodes(graph, width=8)
     x = wide[:, ::2]
     matrix = slow.normalised(slow.adjacency(7, 6, pairs_of(graph)))
-    found = propagate(graph.adjacency, graph.weight_E, x, symmetric=True)
+    found = propagate(graph.adjacency, graph.weight_E, x, graph.weight_E)
     slow.agree(slow.weighed(found), slow.weighed(matrix @ x), [wide])
     entries = (x @ x.T)[graph.adjacency.row_E, graph.adjacency.col_E]
     slow.agree(slow.weighed(edge_dots(graph.adjacency, x, x)), slow.weighed(entries), [wide])

@@ -103,14 +103,15 @@ class TrainGraph:
 
 
 def propagate(
-    adjacency: Adjacency, value_E: Tensor, nodes_ND: Tensor, symmetric: bool = False
+    adjacency: Adjacency, value_E: Tensor, nodes_ND: Tensor, mirrored_E: Tensor | None = None
 ) -> Tensor:
     """Σ over the entries (v, w) of value · nodes[w], for every node v. Shape (N, D).
 
-    Differentiable in the values and in the nodes. `symmetric` says that an entry and its mirror
-    have the same value, which spares the backward pass a permutation.
+    Differentiable in the values and in the nodes. `mirrored_E` are the values of the entries'
+    mirrors where they are at hand (of a symmetric matrix the values themselves), which spares the
+    backward pass a permutation; no gradient goes through them.
     """
-    product: Tensor = _Product.apply(adjacency, value_E, nodes_ND, symmetric)
+    product: Tensor = _Product.apply(adjacency, value_E, nodes_ND, mirrored_E)
     return product
 
 
@@ -138,22 +139,26 @@ def _matrix(adjacency: Adjacency, value_E: Tensor) -> Tensor:
 class _Product(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, adjacency: Adjacency, value_E: Tensor, nodes_ND: Tensor, symmetric: bool
+        ctx: Any,
+        adjacency: Adjacency,
+        value_E: Tensor,
+        nodes_ND: Tensor,
+        mirrored_E: Tensor | None,
     ) -> Tensor:
-        ctx.adjacency, ctx.symmetric = adjacency, symmetric
-        ctx.save_for_backward(value_E, nodes_ND if ctx.needs_input_grad[1] else None)
+        ctx.adjacency = adjacency
+        ctx.save_for_backward(value_E, nodes_ND if ctx.needs_input_grad[1] else None, mirrored_E)
         return _matrix(adjacency, value_E) @ nodes_ND
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_ND: Tensor) -> tuple[None, Tensor | None, Tensor | None, None]:
-        value_E, nodes_ND = ctx.saved_tensors
+        value_E, nodes_ND, mirrored_E = ctx.saved_tensors
         adjacency, grad_ND = ctx.adjacency, grad_ND.contiguous()
         grad_value = grad_nodes = None
         if ctx.needs_input_grad[1]:
             grad_value = _sampled(adjacency, grad_ND, nodes_ND)
         if ctx.needs_input_grad[2]:
-            mirrored_E = value_E if ctx.symmetric else value_E[adjacency.mirror_E]
+            mirrored_E = value_E[adjacency.mirror_E] if mirrored_E is None else mirrored_E
             grad_nodes = _matrix(adjacency, mirrored_E) @ grad_ND
         return None, grad_value, grad_nodes, None
 

@@ -93,7 +93,7 @@ class AutoCF(Backbone):
         ones_E = torch.ones_like(self.graph.weight_E)
 
         def summed(nodes_Nd: Tensor) -> Tensor:
-            return propagate(adjacency, ones_E, nodes_Nd, symmetric=True)
+            return propagate(adjacency, ones_E, nodes_Nd, ones_E)
 
         order_N1 = adjacency.degree_N.to(ego_Nd.dtype).unsqueeze(-1)
         near = summed(ego_Nd) - ego_Nd

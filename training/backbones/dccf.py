@@ -39,7 +39,7 @@ class DCCF(Backbone):
         graph, views = self.graph, []
         hop, total = tap(0, ego_Nd)
         for layer in range(1, self.options.layers + 1):
-            local = propagate(graph.adjacency, graph.weight_E, hop, symmetric=True)
+            local = propagate(graph.adjacency, graph.weight_E, hop, graph.weight_E)
             intent = self.by_intent(hop)
             adapted = [self.by_agreement(ends, hop) for ends in (local, intent)]
             views += [local, intent, *adapted]
@@ -58,7 +58,7 @@ class DCCF(Backbone):
         adjacency, ends_Nd = self.graph.adjacency, unit(ends_Nd)
         alpha_E = (edge_dots(adjacency, ends_Nd, ends_Nd) + 1) / 2
         ones_N1 = torch.ones_like(hop_Nd[:, :1])
-        both = propagate(adjacency, alpha_E, torch.cat([hop_Nd, ones_N1], dim=-1), symmetric=True)
+        both = propagate(adjacency, alpha_E, torch.cat([hop_Nd, ones_N1], dim=-1), alpha_E)
         return both[:, :-1] / both[:, -1:].clamp(min=1e-8)
 
     def contrast(self, encoded: Encoded, batch: Batch) -> dict[str, Tensor]:

@@ -17,12 +17,14 @@ def walk(
 
     `keep` below 1 thins the graph once for all layers.
     """
+    mirrored_E = value_E
     if keep < 1:
         value_E = dropped(value_E, keep)
+        mirrored_E = value_E[adjacency.mirror_E]
     hop, read = tap(0, ego_Nd)
     yield read
     for layer in range(1, layers + 1):
-        hop, read = tap(layer, propagate(adjacency, value_E, hop, symmetric=keep >= 1))
+        hop, read = tap(layer, propagate(adjacency, value_E, hop, mirrored_E))
         yield read
 
 

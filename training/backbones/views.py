@@ -77,7 +77,7 @@ class SimGCL(TwoViews):
         graph = self.graph
         hop, total = tap(0, ego_Nd)
         for layer in range(1, self.options.layers + 1):
-            hop = propagate(graph.adjacency, graph.weight_E, hop, symmetric=True)
+            hop = propagate(graph.adjacency, graph.weight_E, hop, graph.weight_E)
             hop = hop + self.options.noise * hop.sign() * F.normalize(torch.rand_like(hop), dim=-1)
             hop, read = tap(layer, hop)
             total = total + read
