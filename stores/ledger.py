@@ -5,9 +5,11 @@
     outcomes  what became of each node at each hop in each run, with the text it got
     runs      when a run began, with what, and how it ended
     batches   what was handed to a server as a batch, and what came back (stores.batches)
+    answered  which question the text of a node answers
 
 A row is committed before its answer is used, so a killed process has paid for nothing that is not
-here. One thread writes; calls that finish together share a commit (WAL, synchronous=FULL).
+here. One thread writes; calls that finish together share a commit (WAL, synchronous=FULL). To look
+at a ledger without writing: stores.trails.
 """
 
 import asyncio
@@ -21,10 +23,9 @@ from pathlib import Path
 from typing import Any
 
 from errors import StoreError
-from stores.rows import SCHEMA, Call, Outcome, Past, Reply, insert_calls, insert_outcomes, whole
-from stores.sqlite_file import check, connect, create
-
-VERSION = 1
+from stores.ledger_file import prepare
+from stores.rows import Call, Outcome, Past, Reply, insert_calls, insert_outcomes, whole
+from stores.sqlite_file import connect
 
 _Work = Call | Callable[[sqlite3.Connection], object]
 # Calls that end within so many seconds share a commit; their nodes wait for it, no slot does.
@@ -38,8 +39,7 @@ class Ledger:
     def __init__(self, path: Path) -> None:
         self._path = path
         try:
-            create(path, SCHEMA, VERSION)
-            check(path, VERSION)
+            prepare(path)
             self._reader = connect(path)
             self._writer = connect(path)
         except sqlite3.Error as error:

@@ -19,7 +19,7 @@ from pathlib import Path
 from errors import StoreError
 from stores.descriptions import Descriptions, Row, row_of
 from stores.embedders import Embedder
-from stores.ledger import VERSION
+from stores.ledger_file import READABLE, VERSION, bring_up_to_date, count_anew
 from stores.rows import SCHEMA, Outcome, digest, whole
 from stores.salvage import salvage
 from stores.sqlite_file import check, connect, create, move_aside
@@ -94,7 +94,8 @@ def _mend_ledger(workspace: Path, stored: Descriptions | None, report: Report) -
     path = workspace / "ledger.sqlite"
     if path.exists():
         try:
-            check(path, VERSION)
+            check(path, *READABLE)
+            bring_up_to_date(path)
             return
         except sqlite3.Error:
             report.ledger = "damaged"
@@ -110,6 +111,7 @@ def _mend_ledger(workspace: Path, stored: Descriptions | None, report: Report) -
         _remember_runs(db)
     if stored is not None:
         report.outcomes_from_chroma = _from_chroma(db, stored)
+    count_anew(db)
     # A single file, so that it can be put in its place in one step.
     db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     db.close()

@@ -11,7 +11,7 @@ from contextlib import closing
 
 import pytest
 
-from stores.ledger import VERSION
+from stores.ledger_file import VERSION
 from stores.rows import SCHEMA
 from stores.salvage import rows
 from stores.sqlite_file import connect, create
