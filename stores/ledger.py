@@ -24,7 +24,16 @@ from typing import Any
 
 from errors import StoreError
 from stores.ledger_file import prepare
-from stores.rows import Call, Outcome, Past, Reply, insert_calls, insert_outcomes, whole
+from stores.rows import (
+    Call,
+    Outcome,
+    Past,
+    Reply,
+    insert_calls,
+    insert_outcomes,
+    insert_texts,
+    whole,
+)
 from stores.sqlite_file import connect
 
 _Work = Call | Callable[[sqlite3.Connection], object]
@@ -134,10 +143,17 @@ class Ledger:
         """Write down what became of some nodes; all of them or none."""
         await self.write(lambda db: insert_outcomes(db, run, outcomes))
 
-    async def begin_run(self, run: str, started: float, settings: dict[str, Any]) -> None:
-        """Open a run; `settings` must hold no secret."""
-        sql = "INSERT INTO runs (id, started, settings) VALUES (?, ?, ?)"
-        await self.write(lambda db: db.execute(sql, (run, started, json.dumps(settings))))
+    async def begin_run(
+        self, run: str, started: float, settings: dict[str, Any], templates: Sequence[str] = ()
+    ) -> None:
+        """Open a run; `settings` must hold no secret. Of its prompts' files the texts are kept."""
+
+        def begin(db: sqlite3.Connection) -> None:
+            insert_texts(db, templates)
+            sql = "INSERT INTO runs (id, started, settings) VALUES (?, ?, ?)"
+            db.execute(sql, (run, started, json.dumps(settings)))
+
+        await self.write(begin)
 
     async def end_run(self, run: str, ended: float, summary: dict[str, Any]) -> None:
         """Close a run with its summary, however it ended."""

@@ -85,42 +85,39 @@ def figures(
     sums: dict[str, list[int]] = {}
     times: dict[str, dict[float, int]] = {}
     group_of: dict[int, str] = {}
-    for id, run, stage, hop, turn, prompt, model, status, calls, *spent in db.execute(
-        f"SELECT id, {FACETS}, calls, input_tokens, output_tokens, cost_nanousd, unpriced"
-        " FROM call_groups ORDER BY first"
+    for id, calls, *rest in db.execute(
+        "SELECT id, calls, input_tokens, output_tokens, cost_nanousd, unpriced,"
+        f" {FACETS} FROM call_groups ORDER BY first"
     ):
-        facets = Facets(run, stage, hop, turn, prompt, model, status)
-        if (stage == REPLAY and not replays) or not fits(wanted, facets):
+        facets = Facets(*rest[4:])
+        if (facets.stage == REPLAY and not replays) or not fits(wanted, facets):
             continue
         name = str(getattr(facets, by))
-        if status != "failed":
+        failed = facets.status == "failed"
+        if not failed:
             group_of[id] = name
-        answered = 0 if status == "failed" else calls
         parts = (
             calls,
-            answered if turn == 0 else 0,
-            answered if turn else 0,
-            calls if status == "rejected" else 0,
-            calls if status == "failed" else 0,
-            *spent,
+            calls * (not failed and facets.turn == 0),
+            calls * (not failed and facets.turn > 0),
+            calls * (facets.status == "rejected"),
+            calls * failed,
+            *rest[:4],
         )
         sums[name] = [a + b for a, b in zip(sums.get(name, [0] * 9), parts, strict=True)]
     for group, ms, calls in db.execute("SELECT grp, ms, calls FROM call_latencies"):
-        if (name := group_of.get(group)) is not None:
-            counted = times.setdefault(name, {})
+        if group in group_of:
+            counted = times.setdefault(group_of[group], {})
             counted[ms] = counted.get(ms, 0) + calls
     nodes = _nodes(db, by, wanted)
-    return [
-        Figures(
-            name,
-            *sums.get(name, [0] * 9),
-            p50_ms=_quantile(times.get(name, {}), 0.5),
-            p95_ms=_quantile(times.get(name, {}), 0.95),
-            nodes=nodes.get(name, (0, 0))[0],
-            fallback=nodes.get(name, (0, 0))[1],
-        )
-        for name in dict.fromkeys([*sums, *nodes])
-    ]
+    found = []
+    for name in dict.fromkeys([*sums, *nodes]):
+        took = times.get(name, {})
+        middle, late = _quantile(took, 0.5), _quantile(took, 0.95)
+        summed, settled = sums.get(name, [0] * 9), nodes.get(name, (0, 0))
+        values: tuple[Any, ...] = (name, *summed, middle, late, *settled)
+        found.append(Figures(*values))
+    return found
 
 
 def versions(db: sqlite3.Connection) -> list[Version]:
@@ -148,7 +145,7 @@ def versions(db: sqlite3.Connection) -> list[Version]:
         count, fallback = nodes.get(ref, (0, 0))
         known = template(db, digest) is not None
         found.append(
-            Version(ref, name, number, digest, *spent, count, fallback, first, last, known)
+            Version(*(ref, name, number, digest, *spent, count, fallback, first, last, known))
         )
     return sorted(found, key=lambda one: (one.name, -one.last, one.ref))
 

@@ -115,7 +115,7 @@ def _runs(db: sqlite3.Connection, which: str, *values: str) -> list[Run]:
             (active,) = db.execute("SELECT started FROM calls WHERE id = ?", (last,)).fetchone()
         told = json.loads(settings)
         counted = nodes.get(id, {})
-        found.append(Run(id, started, ended, how or "", active, told, *figures, counted))
+        found.append(Run(*(id, started, ended, how or "", active, told, *figures, counted)))
     return found
 
 
