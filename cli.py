@@ -12,6 +12,7 @@ import typer
 
 from errors import HopscribeError, UsageError
 from verbs import train as train_verbs
+from verbs import view as view_verb
 from verbs.flags import (
     SAMPLE,
     AsJson,
@@ -49,6 +50,7 @@ app.add_typer(stores_app, name="stores")
 batch_app = typer.Typer(help="The batches of refine --batch.", no_args_is_help=True)
 app.add_typer(batch_app, name="batch")
 app.add_typer(train_verbs.app)
+app.add_typer(view_verb.app)
 
 
 @app.command()
