@@ -165,8 +165,13 @@ def domain(name: str, folder: Path = FOLDER / "domains") -> Domain:
     """The words of a domain, from `domains/name.yaml`."""
     path = folder / f"{name}.yaml"
     if not path.is_file():
-        raise unknown("domain", name, sorted(p.stem for p in folder.glob("*.yaml")))
+        raise unknown("domain", name, domains(folder))
     try:
         return Domain.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
     except (yaml.YAMLError, ValidationError) as error:
         raise PromptError(f"{path}: {error}") from error
+
+
+def domains(folder: Path = FOLDER / "domains") -> list[str]:
+    """Every domain there is."""
+    return sorted(path.stem for path in folder.glob("*.yaml"))

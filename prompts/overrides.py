@@ -7,26 +7,37 @@ rendered messages.
 from pathlib import Path
 
 from errors import PromptError, UsageError
-from prompts.library import FOLDER, Prompt, load, names
+from prompts.library import Prompt, load, names
 
 
 def in_force(folder: Path | None = None) -> dict[str, Prompt]:
     """Every prompt, by name: the file in `folder` where there is one, else the shipped one.
 
-    A file of one's own returns the same reply and needs the same inputs, or fewer. Raises
-    PromptError for one that does not, or whose name is not that of a prompt.
+    Raises PromptError for a file that cannot be used, or whose name is not that of a prompt.
     """
-    shipped = {name: load(name) for name in names()}
-    own = names(folder) if folder is not None and folder.is_dir() else []
-    for name in own:
-        assert folder is not None
-        if name not in shipped:
-            raise PromptError(
-                f"{folder / name}.md takes the place of no prompt.",
-                hint=f"The prompts are: {', '.join(shipped)}.",
-            )
-        shipped[name] = _fitting(load(name, folder), shipped[name], folder)
-    return shipped
+    for name in strangers(folder):
+        raise PromptError(
+            f"{folder}/{name}.md takes the place of no prompt.",
+            hint=f"The prompts are: {', '.join(names())}.",
+        )
+    return {name: chosen(name, folder) for name in names()}
+
+
+def strangers(folder: Path | None) -> list[str]:
+    """Files in `folder` whose name is not that of a prompt."""
+    there = names(folder) if folder is not None and folder.is_dir() else []
+    return sorted(set(there) - set(names()))
+
+
+def chosen(name: str, folder: Path | None = None) -> Prompt:
+    """The prompt in force. One's own returns the same reply, from the same inputs or fewer.
+
+    Raises PromptError for one that does not, UsageError for an unknown name.
+    """
+    shipped = load(name)
+    if folder is None or not (folder / f"{name}.md").is_file():
+        return shipped
+    return _fitting(load(name, folder), shipped, folder)
 
 
 def _fitting(own: Prompt, shipped: Prompt, folder: Path) -> Prompt:
@@ -61,8 +72,3 @@ def eject(name: str, folder: Path) -> Path:
     except OSError as error:
         raise UsageError(f"{path} cannot be written: {error.strerror}.") from error
     return path
-
-
-def shipped_path(name: str) -> Path:
-    """Where a shipped prompt lies."""
-    return FOLDER / f"{name}.md"

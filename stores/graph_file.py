@@ -19,7 +19,7 @@ from stores.sqlite_file import create
 FILE = "graph.sqlite"
 _VERSION = 1
 _SCHEMA = """
-CREATE TABLE about (digest TEXT NOT NULL);      -- of the data
+CREATE TABLE about (digest TEXT NOT NULL, domain TEXT, language TEXT);      -- of the data
 CREATE TABLE nodes (node TEXT PRIMARY KEY, facts TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE interactions (
     user TEXT NOT NULL, item TEXT NOT NULL, rating REAL, timestamp REAL, review TEXT,
@@ -37,6 +37,15 @@ class Part:
     users: Mapping[str, User]
     items: Mapping[str, Item]
     interactions: tuple[Interaction, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What the data says of itself."""
+
+    digest: str
+    domain: str | None
+    language: str | None
 
 
 def write(workspace: Path, data: Dataset) -> None:
@@ -73,6 +82,11 @@ def reading(workspace: Path) -> Iterator[sqlite3.Connection]:
         raise StoreError(
             f"{path} cannot be read: {error}.", hint="Delete it: it is made again from the data."
         ) from error
+
+
+def about(db: sqlite3.Connection) -> About:
+    """Whose graph it is, its domain and its language."""
+    return About(*db.execute("SELECT digest, domain, language FROM about").fetchone())
 
 
 def around(db: sqlite3.Connection, node: str, radius: int = 1) -> Part:
@@ -143,7 +157,8 @@ def _fill(path: Path, data: Dataset) -> None:
     db = sqlite3.connect(path)
     try:
         with db:
-            db.execute("INSERT INTO about VALUES (?)", (data.digest,))
+            about = (data.digest, data.domain, data.language)
+            db.execute("INSERT INTO about VALUES (?, ?, ?)", about)
             db.executemany("INSERT INTO nodes VALUES (?, ?)", _nodes(data))
             db.executemany(
                 "INSERT INTO interactions VALUES (?, ?, ?, ?, ?)",

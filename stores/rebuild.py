@@ -23,6 +23,7 @@ from stores.ledger_file import READABLE, VERSION, bring_up_to_date, count_anew
 from stores.rows import SCHEMA, Outcome, digest, whole
 from stores.salvage import salvage
 from stores.sqlite_file import check, connect, create, move_aside
+from stores.trails.runs import REPLAY
 from stores.vectors import Vectors
 
 CHUNK = 2000
@@ -122,7 +123,9 @@ def _mend_ledger(workspace: Path, stored: Descriptions | None, report: Report) -
 
 def _remember_runs(db: sqlite3.Connection) -> None:
     """Enter the runs that only their calls and outcomes still tell of."""
-    for (run,) in db.execute("SELECT run FROM calls UNION SELECT run FROM outcomes").fetchall():
+    for (run,) in db.execute(
+        "SELECT run FROM calls WHERE stage != ? UNION SELECT run FROM outcomes", (REPLAY,)
+    ).fetchall():
         (repeat,) = db.execute(
             "SELECT max(json_extract(parameters, '$.repeat')) FROM calls WHERE run = ?", (run,)
         ).fetchone()

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from agents.estimate import estimate as run_estimate
 from agents.models import open_model
@@ -20,6 +20,7 @@ from settings import Settings, connection, load
 from stores.datasets import Dataset, load_training
 from stores.embedders import Embedder, open_embedder
 from stores.workspace import claim, occupied, recall, remember
+from verbs.places import must_be_folder, workspace_of
 from verbs.terminal import as_dict, complain, estimate_as_dict, show, show_estimate, watching
 
 
@@ -45,7 +46,7 @@ def open_session(
     """
     settings = load(flags, Path.cwd())
     must_be_folder(data)
-    folder = workspace or Path("workspace") / data.resolve().name
+    folder = workspace_of(data, workspace)
     with occupied(folder):
         loaded = load_training(data, folder / "split", settings.seed, partial(claim, folder))
         yield Session(
@@ -99,13 +100,16 @@ async def estimate(session: Session, as_json: bool) -> int:
     return 0
 
 
-def must_be_folder(data: Path) -> None:
-    """Raises UsageError where there is no data folder."""
-    if not data.is_dir():
-        raise UsageError(f"--data: {data} is not a folder.", hint="See: python cli.py data import")
+class Spoken(Protocol):
+    """Data that may name its domain and its language."""
+
+    @property
+    def domain(self) -> str | None: ...
+    @property
+    def language(self) -> str | None: ...
 
 
-def options_of(settings: Settings, data: Dataset, told: dict[str, Any]) -> Options:
+def options_of(settings: Settings, data: Spoken, told: dict[str, Any]) -> Options:
     """The options of a run: what was told (hops, limit, fresh, max_cost) over the settings."""
     reach = settings.reach(settings.model)
     dollars = told.get("max_cost")

@@ -149,6 +149,14 @@ def behind(db: sqlite3.Connection, node: str, hop: int, key: str) -> list[CallRo
     return [row for row in rows if row.stage != REPLAY]
 
 
+def reply(db: sqlite3.Connection, id: int) -> str | None:
+    """What came back from a call; None where nothing did."""
+    found = db.execute(
+        "SELECT body FROM calls JOIN texts ON hash = reply WHERE id = ?", (id,)
+    ).fetchone()
+    return found[0] if found else None
+
+
 def texts(db: sqlite3.Connection, hashes: list[str]) -> dict[str, str]:
     """The texts of these hashes."""
     rows = db.execute(
@@ -267,3 +275,25 @@ def _rows(db: sqlite3.Connection, which: str, *values: Any) -> list[CallRow]:
     given = [json.dumps(value) if isinstance(value, list) else value for value in values]
     sql = f"SELECT {_COLUMNS} FROM calls WHERE {which}"
     return [CallRow(*row) for row in db.execute(sql, given)]
+
+
+def every(
+    db: sqlite3.Connection, wanted: Filter
+) -> Iterator[tuple[CallRow, str, list[tuple[str, str]], str | None]]:
+    """Every call that is wanted, oldest first: row, parameters (JSON), messages, reply.
+
+    It reads through the whole ledger; a few thousand texts are held at a time.
+    """
+    groups = {id for id, _ in _groups(db, wanted)}
+    rows = db.execute(
+        f"SELECT grp, parameters, messages, reply, {_COLUMNS} FROM calls JOIN call_marks USING (id)"
+        " WHERE ?1 IS NULL OR node = ?1 ORDER BY calls.id",
+        (wanted.node,),
+    )
+    while some := rows.fetchmany(500):
+        fitting = [row for row in some if row[0] in groups]
+        named = {name for row in fitting for _, name in json.loads(row[2])}
+        bodies = texts(db, sorted(named | {row[3] for row in fitting if row[3]}))
+        for _, parameters, messages, reply, *values in fitting:
+            told = [(role, bodies[name]) for role, name in json.loads(messages)]
+            yield CallRow(*values), parameters, told, bodies[reply] if reply else None

@@ -73,13 +73,11 @@ class Version:
     known: bool
 
 
-def figures(
-    db: sqlite3.Connection, by: By, wanted: Filter | None = None, replays: bool = False
-) -> list[Figures]:
+def figures(db: sqlite3.Connection, by: By, wanted: Filter | None = None) -> list[Figures]:
     """What calls took, summed up by one of their facets, in the order they were first seen.
 
     `wanted` (its node is not heeded) narrows the calls and the nodes. Replays are left out unless
-    they are asked for. Each takes milliseconds, whatever the number of calls.
+    their stage (`runs.REPLAY`) is asked for. It takes milliseconds, whatever the number of calls.
     """
     wanted = wanted or Filter()
     sums: dict[str, list[int]] = {}
@@ -90,7 +88,8 @@ def figures(
         f" {FACETS} FROM call_groups ORDER BY first"
     ):
         facets = Facets(*rest[4:])
-        if (facets.stage == REPLAY and not replays) or not fits(wanted, facets):
+        replay = facets.stage == REPLAY
+        if replay != (wanted.stage == REPLAY) or not fits(wanted, facets):
             continue
         name = str(getattr(facets, by))
         failed = facets.status == "failed"

@@ -56,12 +56,12 @@ class FallenPage:
     following: str | None
 
 
-def runs_with(db: sqlite3.Connection, node: str) -> list[str]:
-    """The runs that described a node, the newest first. Empty for a node that is not known."""
+def runs_with(db: sqlite3.Connection, node: str, hop: int | None = None) -> list[str]:
+    """The runs that described a node (at that hop), the newest first; empty for an unknown node."""
     rows = db.execute(
-        "SELECT DISTINCT run FROM outcomes LEFT JOIN runs ON id = run WHERE node = ?"
-        " ORDER BY ifnull(started, 0) DESC, run DESC",
-        (node,),
+        "SELECT DISTINCT run FROM outcomes LEFT JOIN runs ON id = run"
+        " WHERE node = ?1 AND hop = ifnull(?2, hop) ORDER BY ifnull(started, 0) DESC, run DESC",
+        (node, hop),
     )
     return [run for (run,) in rows]
 
