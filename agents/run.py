@@ -94,7 +94,7 @@ async def refine(
         if options.batch:
             batch_model(desk.model)
         job = make_job(data, options, desk, workspace / OWN_PROMPTS)
-        settings = _settings(options, model, embedder, job)
+        settings = recorded(options, model, embedder.name, job)
         templates = [prompt.source for prompt in job.manner.prompts.values()]
         await ledger.begin_run(run, started, settings, templates)
         state: dict[str, Any] = {}
@@ -108,9 +108,8 @@ async def refine(
                 if embedder.remote:
                     # A wrong address is told before a question is paid.
                     await asyncio.to_thread(embedding.probe)
-                state = await carry_out(
-                    Run(job, lambda: embed(job, descriptions, embedding), watch.on_stage)
-                )
+                machine = Run(job, lambda: embed(job, descriptions, embedding), watch.on_stage)
+                state = await carry_out(machine, options.langsmith)
         except RunStopped as stop:
             stopped = stop
             if isinstance(stop, Interrupted):
@@ -173,12 +172,13 @@ def _refuse_unpriced(model: Model, embedder: Embedder) -> None:
             )
 
 
-def _settings(options: Options, model: Model, embedder: Embedder, job: Job) -> dict[str, Any]:
+def recorded(options: Options, model: Model, embedder: str, job: Job) -> dict[str, Any]:
+    """What the ledger keeps of how a run was made: no secret is in it."""
     return {
         **asdict(options),
         "model": model.name,
         "endpoint": model.endpoint,
-        "embedder": embedder.name,
+        "embedder": embedder,
         "repeat": job.desk.repeat,
         "prompts": {name: prompt.ref for name, prompt in job.manner.prompts.items()},
         "stages": job.stages,

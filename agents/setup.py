@@ -1,5 +1,6 @@
 """What a run and an estimate of one have in common: options, the desk, the job, the machine."""
 
+import asyncio
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,7 @@ class Options:
     embedding_per_minute: PerMinute = PerMinute()
     max_cost: int | None = None
     batch: bool = False
+    langsmith: bool = False
 
 
 def make_desk(run: str, model: Model, ledger: Ledger, options: Options) -> Desk:
@@ -115,13 +117,23 @@ def make_manner(options: Options, own_prompts: Path | None = None) -> Manner:
     )
 
 
-async def carry_out(run: Run) -> dict[str, Any]:
-    """Let the outer machine run to its end; its last state."""
-    # A LangSmith variable left in the environment must not send prompts anywhere.
-    from langsmith import tracing_context
+async def carry_out(run: Run, langsmith: bool = False) -> dict[str, Any]:
+    """Let the outer machine run to its end; its last state.
 
-    with tracing_context(enabled=False):
+    LangSmith's variables are heeded with `langsmith` only: one that was left in the environment
+    must not send prompts anywhere.
+    """
+    if not langsmith:
+        from langsmith import tracing_context
+
+        with tracing_context(enabled=False):
+            return dict(await build().ainvoke({"hop": 0}, context=run))
+    from langchain_core.tracers.langchain import wait_for_all_tracers
+
+    try:
         return dict(await build().ainvoke({"hop": 0}, context=run))
+    finally:
+        await asyncio.to_thread(wait_for_all_tracers)
 
 
 def pick(graph: nx.Graph, limit: int | None, seed: int) -> frozenset[str]:

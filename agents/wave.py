@@ -146,7 +146,8 @@ def build() -> "CompiledStateGraph[Wave, Context, Wave, Wave]":
     graph.add_conditional_edges("repair", judged)
     graph.add_edge("fallback", "commit")
     graph.add_edge("commit", END)
-    return graph.compile(name="wave")
+    # Never a checkpoint, whoever serves the outer machine: the ledger is what a run goes on from.
+    return graph.compile(name="wave", checkpointer=False)
 
 
 def _rejected(state: Wave) -> list[Asked]:

@@ -20,6 +20,7 @@ from settings import Settings, connection, load
 from stores.datasets import Dataset, load_training
 from stores.embedders import Embedder, open_embedder
 from stores.workspace import claim, occupied, recall, remember
+from verbs.following import followed
 from verbs.places import must_be_folder, workspace_of
 from verbs.terminal import as_dict, complain, estimate_as_dict, show, show_estimate, watching
 
@@ -33,6 +34,7 @@ class Session:
     options: Options
     model: Callable[[], Model]
     embedder: Callable[[], Embedder]
+    otlp: str | None = None
 
 
 @contextmanager
@@ -55,6 +57,7 @@ def open_session(
             options_of(settings, loaded, told),
             lambda: open_model(connection(settings.reach(settings.model), asks)),
             lambda: open_embedder(connection(settings.reach(settings.embedder), asks)),
+            settings.otlp,
         )
 
 
@@ -64,7 +67,7 @@ async def run(session: Session, as_json: bool) -> int:
     server = f"{model.name}@{model.endpoint}"
     model.learnt = recall(workspace, server) or model.learnt
     try:
-        with watching(model.name) as watch:
+        with watching(model.name) as watch, followed(workspace, session.otlp):
             summary = await refine(
                 session.data, workspace, model, session.embedder(), session.options, watch
             )
@@ -134,6 +137,7 @@ def options_of(settings: Settings, data: Spoken, told: dict[str, Any]) -> Option
         language=settings.language or data.language or "English",
         evidence_tokens=settings.evidence_tokens,
         thinking_tokens=settings.thinking_tokens,
+        langsmith=settings.langsmith,
         concurrency=reach.concurrency,
         per_minute=PerMinute(reach.requests_per_minute, reach.tokens_per_minute),
         embedding_per_minute=embedding,

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from errors import UsageError
 from verbs.flags import SAMPLE, AsJson, Data, Workspace, printed
 
 app = typer.Typer(help="Every call: what was sent, what came back, what became of it.")
@@ -149,7 +150,10 @@ def traces_replay(
 
 @app.command("export")
 def traces_export(
-    out: Annotated[Path, typer.Option(help="A .jsonl or a .parquet file to make.")],
+    out: Annotated[Path | None, typer.Option(help="A .jsonl or a .parquet file to make.")] = None,
+    otlp: Annotated[
+        str | None, typer.Option(help="Send a run to this collector: http://127.0.0.1:4318.")
+    ] = None,
     run: Run = None,
     node: Node = None,
     hop: Hop = None,
@@ -161,16 +165,26 @@ def traces_export(
     workspace: Workspace = None,
     as_json: AsJson = False,
 ) -> None:
-    """Calls with their messages and replies, oldest first, as JSON lines or parquet."""
+    """Calls with their messages and replies as JSON lines or parquet; a run as OTLP spans."""
     from stores.trails.filters import Filter
     from stores.trails.reading import reading
     from verbs.places import workspace_of
-    from verbs.trace_files import exported
+    from verbs.trace_files import exported, sent
     from verbs.tracing import wanted
 
     given = Filter(run, node, hop, stage, status, prompt, model)
+    if (out is None) == (otlp is None):
+        raise UsageError("Say where to: --out FILE or --otlp URL.")
+    if otlp is not None and given != Filter(run=run):
+        raise UsageError(
+            "--otlp sends a whole run.", hint="Of the filters only --run goes with it."
+        )
     with reading(workspace_of(data, workspace)) as db:
-        printed(exported(db, wanted(db, given), out), as_json)
+        if otlp is not None:
+            found = sent(db, run or "last", otlp)
+        else:
+            found = exported(db, wanted(db, given), Path(str(out)))
+    printed(found, as_json)
 
 
 def _told(found: dict[str, Any], as_json: bool, show: Any) -> None:

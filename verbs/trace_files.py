@@ -1,4 +1,4 @@
-"""`traces export`: calls with their texts as JSON lines or parquet, oldest first."""
+"""`traces export`: calls with their texts as JSON lines, parquet or spans, oldest first."""
 
 import json
 import sqlite3
@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from errors import UsageError
-from stores.trails.calls import every
+from stores.otlp import Collector, Sender
 from stores.trails.filters import Filter
+from stores.trails.runs import run as run_of
+from stores.trails.stream import every
 from verbs.tracing import call
 
 
@@ -33,6 +35,18 @@ def exported(db: sqlite3.Connection, given: Filter, out: Path) -> dict[str, Any]
     finally:
         fresh.unlink(missing_ok=True)
     return {"file": str(out), "calls": count}
+
+
+def sent(db: sqlite3.Connection, run: str, url: str) -> dict[str, Any]:
+    """Send a run to a collector. Raises StoreError where it does not take it."""
+    collector = Collector(url)
+    try:
+        sender = Sender(collector, run_of(db, run).id)
+        sender.calls(db)
+        sender.frame(db)
+    finally:
+        collector.close()
+    return {"otlp": url, "run": run, "spans": sender.sent}
 
 
 def _rows(db: sqlite3.Connection, given: Filter) -> Iterator[dict[str, Any]]:

@@ -71,7 +71,7 @@ class WholeCall:
     origin: int | None
 
 
-_COLUMNS = ", ".join(f"calls.{field.name}" for field in fields(CallRow))
+COLUMNS = ", ".join(f"calls.{field.name}" for field in fields(CallRow))
 
 
 def page(
@@ -108,7 +108,7 @@ def page(
 def whole(db: sqlite3.Connection, id: int) -> WholeCall:
     """One call with everything that is known of it. Raises UsageError where there is no such id."""
     found = db.execute(
-        f"SELECT {_COLUMNS}, key, parameters, messages, reply FROM calls WHERE id = ?", (id,)
+        f"SELECT {COLUMNS}, key, parameters, messages, reply FROM calls WHERE id = ?", (id,)
     ).fetchone()
     if found is None:
         raise UsageError(f"No call {id} in this ledger.", hint="See: python cli.py traces list")
@@ -138,7 +138,7 @@ def behind(db: sqlite3.Connection, node: str, hop: int, key: str) -> list[CallRo
     an older version) they are all calls about this node at this hop.
     """
     last = db.execute(
-        f"SELECT {_COLUMNS}, messages FROM calls WHERE key = ?"
+        f"SELECT {COLUMNS}, messages FROM calls WHERE key = ?"
         " ORDER BY status = 'accepted' DESC, id DESC LIMIT 1",
         (key,),
     ).fetchone()
@@ -173,7 +173,7 @@ def _around(
     if not row.node:
         return _rows(db, "calls.key = ? ORDER BY calls.id", key), []
     rows = db.execute(
-        f"SELECT {_COLUMNS}, messages, json_extract(parameters, '$.replay_of') FROM calls"
+        f"SELECT {COLUMNS}, messages, json_extract(parameters, '$.replay_of') FROM calls"
         " WHERE node = ? AND hop = ? ORDER BY id",
         (row.node, row.hop),
     ).fetchall()
@@ -273,27 +273,5 @@ def _of_node(
 
 def _rows(db: sqlite3.Connection, which: str, *values: Any) -> list[CallRow]:
     given = [json.dumps(value) if isinstance(value, list) else value for value in values]
-    sql = f"SELECT {_COLUMNS} FROM calls WHERE {which}"
+    sql = f"SELECT {COLUMNS} FROM calls WHERE {which}"
     return [CallRow(*row) for row in db.execute(sql, given)]
-
-
-def every(
-    db: sqlite3.Connection, wanted: Filter
-) -> Iterator[tuple[CallRow, str, list[tuple[str, str]], str | None]]:
-    """Every call that is wanted, oldest first: row, parameters (JSON), messages, reply.
-
-    It reads through the whole ledger; a few thousand texts are held at a time.
-    """
-    groups = {id for id, _ in _groups(db, wanted)}
-    rows = db.execute(
-        f"SELECT grp, parameters, messages, reply, {_COLUMNS} FROM calls JOIN call_marks USING (id)"
-        " WHERE ?1 IS NULL OR node = ?1 ORDER BY calls.id",
-        (wanted.node,),
-    )
-    while some := rows.fetchmany(500):
-        fitting = [row for row in some if row[0] in groups]
-        named = {name for row in fitting for _, name in json.loads(row[2])}
-        bodies = texts(db, sorted(named | {row[3] for row in fitting if row[3]}))
-        for _, parameters, messages, reply, *values in fitting:
-            told = [(role, bodies[name]) for role, name in json.loads(messages)]
-            yield CallRow(*values), parameters, told, bodies[reply] if reply else None
