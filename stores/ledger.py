@@ -43,12 +43,15 @@ _Waiting = tuple[_Work, asyncio.AbstractEventLoop, "asyncio.Future[None]"]
 
 
 class Ledger:
-    """One SQLite file and the one thread that writes into it. Close it, or use `with`."""
+    """One SQLite file and the one thread that writes into it. Close it, or use `with`.
 
-    def __init__(self, path: Path) -> None:
+    It is looked through first, unless who opens it writes one row and has no second for that.
+    """
+
+    def __init__(self, path: Path, look_through: bool = True) -> None:
         self._path = path
         try:
-            prepare(path)
+            prepare(path, look_through)
             self._reader = connect(path)
             self._writer = connect(path)
         except sqlite3.Error as error:

@@ -18,22 +18,26 @@ VERSION = 2
 READABLE = (1, VERSION)
 
 
-def prepare(path: Path) -> None:
+def prepare(path: Path, look_through: bool = True) -> None:
     """Make the ledger if it is missing, look through it, bring it up to date.
 
     Raises sqlite3.Error for what is damaged, StoreError for a file of a later version.
     """
     create(path, SCHEMA + TABLES + TRIGGERS, VERSION)
-    check(path, *READABLE)
+    if look_through:
+        check(path, *READABLE)
     bring_up_to_date(path)
 
 
 def bring_up_to_date(path: Path) -> None:
-    """Give an older ledger what it lacks, all of it or nothing; a current one is left alone."""
+    """Give an older ledger what it lacks, all of it or nothing; a current one is left alone.
+
+    Raises StoreError for a file of a later version.
+    """
     with closing(connect(path)) as db:
-        # Asked again under the lock: two processes may come here at once.
-        if _version(db) == VERSION:
+        if must_be_readable(db, path):
             return
+        # Asked again under the lock: two processes may come here at once.
         db.execute("BEGIN IMMEDIATE")
         if _version(db) == 1:
             # executescript would commit what was begun.

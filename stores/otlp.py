@@ -47,11 +47,12 @@ class Collector:
         self._url, address = url, collector(url)
         try:
             from stores.otlp_pipe import Pipe
+
+            self._pipe = Pipe(address)
         except ImportError as error:
             raise UsageError(
                 "Sending spans needs OpenTelemetry's exporter.", hint="pip install -e '.[otel]'"
             ) from error
-        self._pipe = Pipe(address)
 
     def take(self, run: str, some: Sequence[Span]) -> None:
         """Send spans of a run. Raises StoreError where they are not taken."""

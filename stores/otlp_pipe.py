@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Sequence
 
-from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import SpanExportResult
@@ -48,9 +47,14 @@ class _Ended(SpanProcessor):
 
 
 class Pipe:
-    """One collector. `send` tells whether it took them."""
+    """One collector. `send` tells whether it took them.
+
+    Raises ImportError where the exporter, which is an extra, is not installed.
+    """
 
     def __init__(self, endpoint: str) -> None:
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+
         self._ids, self._ended = _Ids(), _Ended()
         resource = Resource.create({"service.name": NAME, "openinference.project.name": NAME})
         provider = TracerProvider(

@@ -64,7 +64,7 @@ def replayed(
 async def _ask(workspace: Path, to: Connection, what: Experiment) -> str:
     model = open_model(to)
     try:
-        with Ledger(workspace / LEDGER) as ledger:
+        with Ledger(workspace / LEDGER, look_through=False) as ledger:
             return await replay(ledger, model, what)
     finally:
         await model.close()
