@@ -12,7 +12,10 @@ import typer
 
 from errors import HopscribeError, UsageError
 from verbs import export as export_verb
+from verbs import prompt as prompt_verbs
+from verbs import trace as trace_verbs
 from verbs import train as train_verbs
+from verbs import view as view_verb
 from verbs.flags import (
     SAMPLE,
     AsJson,
@@ -49,8 +52,11 @@ stores_app = typer.Typer(help="Look after what a workspace holds.", no_args_is_h
 app.add_typer(stores_app, name="stores")
 batch_app = typer.Typer(help="The batches of refine --batch.", no_args_is_help=True)
 app.add_typer(batch_app, name="batch")
+app.add_typer(prompt_verbs.app, name="prompts")
+app.add_typer(trace_verbs.app, name="traces")
 app.add_typer(train_verbs.app)
 app.add_typer(export_verb.app)
+app.add_typer(view_verb.app)
 
 
 @app.command()

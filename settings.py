@@ -86,6 +86,12 @@ class Settings(Reach):
     thinking_tokens: int = Field(
         default=0, ge=0, description="room in each reply for models that think before they answer"
     )
+    otlp: str | None = Field(
+        default=None, description="a collector of spans: http://127.0.0.1:4318"
+    )
+    langsmith: bool = Field(
+        default=False, description="true: LangSmith's variables are heeded, prompts go there"
+    )
     models: dict[str, Named] = Field(default={}, description="models and embedders by name")
 
     def reach(self, spec: str) -> Named:

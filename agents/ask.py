@@ -106,19 +106,8 @@ class Desk:
 def question(
     desk: Desk, prompt: Prompt, inputs: dict[str, Any], node: str, hop: int, stage: str
 ) -> Question:
-    """Render a prompt for a node.
-
-    Of the inputs, `max_words` is also what the reply is held to, and `evidence` goes along for the
-    extractive writer.
-    """
-    form = reply_class(prompt.header.reply)
-    request = Request(
-        messages=prompt.render(inputs),
-        schema=_schema(form),
-        max_tokens=prompt.header.max_tokens + desk.thinking_tokens,
-        max_words=inputs["max_words"],
-        evidence=inputs["evidence"],
-    )
+    """Render a prompt for a node. It may need fewer inputs than there are."""
+    request = rendered(prompt, inputs, desk.thinking_tokens)
     facts = {
         **desk.model.parameters,
         "max_tokens": request.max_tokens,
@@ -128,6 +117,21 @@ def question(
     parameters = json.dumps(facts, sort_keys=True)
     key = _key(desk.model, parameters, request.messages)
     return Question(node, hop, stage, prompt, request, parameters, key)
+
+
+def rendered(prompt: Prompt, inputs: dict[str, Any], thinking_tokens: int = 0) -> Request:
+    """What is sent for these inputs, of which a prompt may need but some.
+
+    `max_words` is also what the reply is held to, and `evidence` goes along for the extractive
+    writer.
+    """
+    return Request(
+        messages=prompt.render({n: inputs[n] for n in prompt.header.inputs if n in inputs}),
+        schema=_schema(reply_class(prompt.header.reply)),
+        max_tokens=prompt.header.max_tokens + thinking_tokens,
+        max_words=inputs["max_words"],
+        evidence=inputs["evidence"],
+    )
 
 
 def repair(desk: Desk, asked: Asked) -> Question:

@@ -16,7 +16,7 @@ from agents.harvest import batch_model
 from agents.models.base import Model
 from agents.pipeline import Run
 from agents.replies import reply_class
-from agents.setup import Options, carry_out, make_desk, make_job
+from agents.setup import OWN_PROMPTS, Options, carry_out, make_desk, make_job
 from graph_ops.budget import tokens
 from stores.datasets import Dataset
 from stores.embedders import Embedder
@@ -122,7 +122,7 @@ async def estimate(
         supposing = Supposing(experience)
         desk = make_desk("estimate", model, ledger, options)
         desk = replace(desk, suppose=supposing.suppose)
-        job = make_job(data, options, desk)
+        job = make_job(data, options, desk, workspace / OWN_PROMPTS)
         await carry_out(Run(job, lambda: 0, on_stage))
         embedding = 0
         if embedder.remote:

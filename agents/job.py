@@ -1,16 +1,13 @@
 """A job: the graph, the settings and the layers of one run, as the stages see them."""
 
 from dataclasses import dataclass, field
-from typing import Literal
 
 import networkx as nx
 
 from agents.ask import Desk
-from graph_ops.neighbourhood import Sampling
-from prompts.library import Domain
+from agents.manner import Manner
+from graph_ops.graph import kind_of
 from stores.rows import Outcome
-
-Mode = Literal["append", "replace"]
 
 
 @dataclass(frozen=True)
@@ -24,11 +21,7 @@ class Job:
     graph: nx.Graph
     targets: frozenset[str]
     needed: tuple[frozenset[str], ...]
-    sampling: Sampling
-    domain: Domain
-    language: str
-    mode: Mode
-    evidence_tokens: int
+    manner: Manner
     desk: Desk
     limited: bool = False
     layers: tuple[dict[str, Outcome], ...] = field(default=(), repr=False)
@@ -39,6 +32,14 @@ class Job:
     @property
     def hops(self) -> int:
         return len(self.needed) - 1
+
+    @property
+    def stages(self) -> dict[str, int]:
+        """The stages in their order, and how many nodes each has."""
+        items = sum(kind_of(node) == "item" for node in self.needed[0])
+        profiles = {"item profiles": items, "user profiles": len(self.needed[0]) - items}
+        hops = {f"hop {hop}": len(nodes) for hop, nodes in enumerate(self.needed) if hop}
+        return profiles | hops
 
     def texts(self, hop: int) -> dict[str, str]:
         """The descriptions of a finished layer, by node; "" where nothing is known."""

@@ -12,7 +12,7 @@ needs no checkpoint, because the ledger answers everything that was answered bef
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, TypedDict
+from typing import Any, Literal, TypedDict
 
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
@@ -79,16 +79,21 @@ def next_step(state: Progress, runtime: Runtime[Run]) -> Literal["hop", "embed"]
 
 
 def build() -> "CompiledStateGraph[Progress, Run, Progress, Progress]":
-    """Compile the machine. All wiring is here; all behaviour is in the steps above."""
+    """Compile the machine. All wiring is here and in `wire`; all behaviour in the steps above."""
     graph = StateGraph(Progress, context_schema=Run)
+    wire(graph)
+    graph.add_edge(START, "items")
+    graph.add_edge("embed", END)
+    return graph.compile(name="pipeline")
+
+
+def wire(graph: Any) -> None:
+    """Put the steps from `items` to `embed` into a graph; who serves them adds others around."""
     for step in (items, users, hop, embed):
         graph.add_node(step.__name__, step)
-    graph.add_edge(START, "items")
     graph.add_edge("items", "users")
     graph.add_conditional_edges("users", next_step)
     graph.add_conditional_edges("hop", next_step)
-    graph.add_edge("embed", END)
-    return graph.compile(name="pipeline")
 
 
 async def _carry(run: Run, stage: Stage, nodes: list[str]) -> None:

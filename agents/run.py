@@ -19,9 +19,10 @@ from agents.limits import Gate
 from agents.models.base import Model
 from agents.pace import Pace
 from agents.pipeline import Run
-from agents.setup import Options, carry_out, make_desk, make_job
+from agents.setup import OWN_PROMPTS, Options, carry_out, make_desk, make_job
 from errors import Interrupted, RunStopped, StoreError, UsageError
 from graph_ops.graph import kind_of
+from stores import graph_file
 from stores.datasets import Dataset
 from stores.descriptions import Descriptions
 from stores.embedders import Embedder
@@ -80,6 +81,8 @@ async def refine(
         )
     if options.max_cost is not None:
         _refuse_unpriced(model, embedder)
+    # For those who look at the run: they read a node's surroundings from there.
+    await asyncio.to_thread(graph_file.write, workspace, data)
 
     with (
         Ledger(workspace / "ledger.sqlite") as ledger,
@@ -90,8 +93,10 @@ async def refine(
         tally.on_change = lambda: watch.on_change(tally)
         if options.batch:
             batch_model(desk.model)
-        job = make_job(data, options, desk)
-        await ledger.begin_run(run, started, _settings(options, model, embedder, desk.repeat))
+        job = make_job(data, options, desk, workspace / OWN_PROMPTS)
+        settings = recorded(options, model, embedder.name, job)
+        templates = [prompt.source for prompt in job.manner.prompts.values()]
+        await ledger.begin_run(run, started, settings, templates)
         state: dict[str, Any] = {}
         stopped: RunStopped | None = None
         try:
@@ -103,9 +108,8 @@ async def refine(
                 if embedder.remote:
                     # A wrong address is told before a question is paid.
                     await asyncio.to_thread(embedding.probe)
-                state = await carry_out(
-                    Run(job, lambda: embed(job, descriptions, embedding), watch.on_stage)
-                )
+                machine = Run(job, lambda: embed(job, descriptions, embedding), watch.on_stage)
+                state = await carry_out(machine, options.langsmith)
         except RunStopped as stop:
             stopped = stop
             if isinstance(stop, Interrupted):
@@ -168,13 +172,16 @@ def _refuse_unpriced(model: Model, embedder: Embedder) -> None:
             )
 
 
-def _settings(options: Options, model: Model, embedder: Embedder, repeat: int) -> dict[str, Any]:
+def recorded(options: Options, model: Model, embedder: str, job: Job) -> dict[str, Any]:
+    """What the ledger keeps of how a run was made: no secret is in it."""
     return {
         **asdict(options),
         "model": model.name,
         "endpoint": model.endpoint,
-        "embedder": embedder.name,
-        "repeat": repeat,
+        "embedder": embedder,
+        "repeat": job.desk.repeat,
+        "prompts": {name: prompt.ref for name, prompt in job.manner.prompts.items()},
+        "stages": job.stages,
     }
 
 

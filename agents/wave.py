@@ -146,7 +146,8 @@ def build() -> "CompiledStateGraph[Wave, Context, Wave, Wave]":
     graph.add_conditional_edges("repair", judged)
     graph.add_edge("fallback", "commit")
     graph.add_edge("commit", END)
-    return graph.compile(name="wave")
+    # Never a checkpoint, whoever serves the outer machine: the ledger is what a run goes on from.
+    return graph.compile(name="wave", checkpointer=False)
 
 
 def _rejected(state: Wave) -> list[Asked]:
@@ -179,13 +180,14 @@ def _outcome(node: str, state: Wave, context: Context) -> Outcome:
         text = stage.compose(node, None)
         status = "unchanged" if stage.hop and text else "none"
         return Outcome(node, stage.hop, status, 0, "nothing to ask about", "", "", text)
-    turns, prompt = asked.question.turn + 1, asked.question.prompt.ref
+    turns, prompt, key = asked.question.turn + 1, asked.question.prompt.ref, asked.question.key
     if asked.reply is None:
         said = state["written"][node]
         text = stage.compose(node, None if said == NOTHING else said)
         status = "failed" if asked.end == "failed" else "fallback"
-        return Outcome(node, stage.hop, status, turns, asked.complaint, prompt, "extractive", text)
+        why, writer = asked.complaint, "extractive"
+        return Outcome(node, stage.hop, status, turns, why, prompt, writer, text, key)
     said = asked.reply.text
     text = stage.compose(node, None if said == NOTHING else said)
     status = "written" if said != NOTHING else "unchanged" if stage.hop and text else "none"
-    return Outcome(node, stage.hop, status, turns, "", prompt, model, text)
+    return Outcome(node, stage.hop, status, turns, "", prompt, model, text, key)

@@ -8,7 +8,7 @@ name. `Prompt.ref` is what every stored reply carries.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
@@ -62,7 +62,10 @@ class Domain(BaseModel):
 
 @dataclass(frozen=True)
 class Prompt:
-    """A loaded template. `ref` is `name@version:digest`, the digest over the whole file."""
+    """A loaded template. `ref` is `name@version:digest`, the digest over the whole file.
+
+    `source` is the text of that file.
+    """
 
     name: str
     header: Header
@@ -70,6 +73,7 @@ class Prompt:
     system: Template
     user: Template
     repair: Template
+    source: str = field(default="", repr=False)
 
     @property
     def ref(self) -> str:
@@ -147,15 +151,27 @@ def _parsed(path: Path, text: str) -> Prompt:
         )
     if used[2] != {"complaint"}:
         raise PromptError(f"{path}: # repair uses {{{{ complaint }}}} and no other input.")
-    return Prompt(path.stem, header, sha256(text.encode()).hexdigest()[:12], *parts)
+    system, user, repair = parts
+    digest = sha256(text.encode()).hexdigest()[:12]
+    return Prompt(path.stem, header, digest, system, user, repair, text)
+
+
+def parse(name: str, text: str) -> Prompt:
+    """A prompt from the text of its file. Raises PromptError when header and body disagree."""
+    return _parsed(Path(f"{name}.md"), text)
 
 
 def domain(name: str, folder: Path = FOLDER / "domains") -> Domain:
     """The words of a domain, from `domains/name.yaml`."""
     path = folder / f"{name}.yaml"
     if not path.is_file():
-        raise unknown("domain", name, sorted(p.stem for p in folder.glob("*.yaml")))
+        raise unknown("domain", name, domains(folder))
     try:
         return Domain.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
     except (yaml.YAMLError, ValidationError) as error:
         raise PromptError(f"{path}: {error}") from error
+
+
+def domains(folder: Path = FOLDER / "domains") -> list[str]:
+    """Every domain there is."""
+    return sorted(path.stem for path in folder.glob("*.yaml"))

@@ -5,9 +5,11 @@
     outcomes  what became of each node at each hop in each run, with the text it got
     runs      when a run began, with what, and how it ended
     batches   what was handed to a server as a batch, and what came back (stores.batches)
+    answered  which question the text of a node answers
 
 A row is committed before its answer is used, so a killed process has paid for nothing that is not
-here. One thread writes; calls that finish together share a commit (WAL, synchronous=FULL).
+here. One thread writes; calls that finish together share a commit (WAL, synchronous=FULL). To look
+at a ledger without writing: stores.trails.
 """
 
 import asyncio
@@ -21,10 +23,18 @@ from pathlib import Path
 from typing import Any
 
 from errors import StoreError
-from stores.rows import SCHEMA, Call, Outcome, Past, Reply, insert_calls, insert_outcomes, whole
-from stores.sqlite_file import check, connect, create
-
-VERSION = 1
+from stores.ledger_file import prepare
+from stores.rows import (
+    Call,
+    Outcome,
+    Past,
+    Reply,
+    insert_calls,
+    insert_outcomes,
+    insert_texts,
+    whole,
+)
+from stores.sqlite_file import connect
 
 _Work = Call | Callable[[sqlite3.Connection], object]
 # Calls that end within so many seconds share a commit; their nodes wait for it, no slot does.
@@ -33,13 +43,15 @@ _Waiting = tuple[_Work, asyncio.AbstractEventLoop, "asyncio.Future[None]"]
 
 
 class Ledger:
-    """One SQLite file and the one thread that writes into it. Close it, or use `with`."""
+    """One SQLite file and the one thread that writes into it. Close it, or use `with`.
 
-    def __init__(self, path: Path) -> None:
+    It is looked through first, unless who opens it writes one row and has no second for that.
+    """
+
+    def __init__(self, path: Path, look_through: bool = True) -> None:
         self._path = path
         try:
-            create(path, SCHEMA, VERSION)
-            check(path, VERSION)
+            prepare(path, look_through)
             self._reader = connect(path)
             self._writer = connect(path)
         except sqlite3.Error as error:
@@ -134,10 +146,17 @@ class Ledger:
         """Write down what became of some nodes; all of them or none."""
         await self.write(lambda db: insert_outcomes(db, run, outcomes))
 
-    async def begin_run(self, run: str, started: float, settings: dict[str, Any]) -> None:
-        """Open a run; `settings` must hold no secret."""
-        sql = "INSERT INTO runs (id, started, settings) VALUES (?, ?, ?)"
-        await self.write(lambda db: db.execute(sql, (run, started, json.dumps(settings))))
+    async def begin_run(
+        self, run: str, started: float, settings: dict[str, Any], templates: Sequence[str] = ()
+    ) -> None:
+        """Open a run; `settings` must hold no secret. Of its prompts' files the texts are kept."""
+
+        def begin(db: sqlite3.Connection) -> None:
+            insert_texts(db, templates)
+            sql = "INSERT INTO runs (id, started, settings) VALUES (?, ?, ?)"
+            db.execute(sql, (run, started, json.dumps(settings)))
+
+        await self.write(begin)
 
     async def end_run(self, run: str, ended: float, summary: dict[str, Any]) -> None:
         """Close a run with its summary, however it ended."""

@@ -19,10 +19,11 @@ from pathlib import Path
 from errors import StoreError
 from stores.descriptions import Descriptions, Row, row_of
 from stores.embedders import Embedder
-from stores.ledger import VERSION
+from stores.ledger_file import READABLE, VERSION, bring_up_to_date, count_anew
 from stores.rows import SCHEMA, Outcome, digest, whole
 from stores.salvage import salvage
 from stores.sqlite_file import check, connect, create, move_aside
+from stores.trails.runs import REPLAY
 from stores.vectors import Vectors
 
 CHUNK = 2000
@@ -94,7 +95,8 @@ def _mend_ledger(workspace: Path, stored: Descriptions | None, report: Report) -
     path = workspace / "ledger.sqlite"
     if path.exists():
         try:
-            check(path, VERSION)
+            check(path, *READABLE)
+            bring_up_to_date(path)
             return
         except sqlite3.Error:
             report.ledger = "damaged"
@@ -110,6 +112,7 @@ def _mend_ledger(workspace: Path, stored: Descriptions | None, report: Report) -
         _remember_runs(db)
     if stored is not None:
         report.outcomes_from_chroma = _from_chroma(db, stored)
+    count_anew(db)
     # A single file, so that it can be put in its place in one step.
     db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     db.close()
@@ -120,7 +123,9 @@ def _mend_ledger(workspace: Path, stored: Descriptions | None, report: Report) -
 
 def _remember_runs(db: sqlite3.Connection) -> None:
     """Enter the runs that only their calls and outcomes still tell of."""
-    for (run,) in db.execute("SELECT run FROM calls UNION SELECT run FROM outcomes").fetchall():
+    for (run,) in db.execute(
+        "SELECT run FROM calls WHERE stage != ? UNION SELECT run FROM outcomes", (REPLAY,)
+    ).fetchall():
         (repeat,) = db.execute(
             "SELECT max(json_extract(parameters, '$.repeat')) FROM calls WHERE run = ?", (run,)
         ).fetchone()

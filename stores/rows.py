@@ -91,6 +91,17 @@ CREATE TABLE batch_lines (
 CREATE INDEX batch_lines_by_key ON batch_lines (key);
 """
 
+ANSWERED = """
+CREATE TABLE answered (
+    run TEXT NOT NULL,
+    node TEXT NOT NULL,
+    hop INTEGER NOT NULL,
+    key TEXT NOT NULL,          -- of the last question asked about the node, a repair as it may be
+    PRIMARY KEY (run, node, hop)
+) WITHOUT ROWID;
+"""
+SCHEMA += ANSWERED
+
 
 def digest(text: str) -> str:
     """The name of a text in the ledger: 32 hex digits of its SHA-256."""
@@ -139,7 +150,10 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a node at a hop, and the description it has now."""
+    """What became of a node at a hop, and the description it has now.
+
+    `key` is the cache key of the last question asked about it; "" where nothing was asked.
+    """
 
     node: str
     hop: int
@@ -149,6 +163,7 @@ class Outcome:
     prompt: str
     model: str
     text: str
+    key: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +185,13 @@ _INSERT_CALL = (
     f"INSERT INTO calls ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"
 )
 _INSERT_TEXT = "INSERT OR IGNORE INTO texts VALUES (?, ?)"
-_INSERT_OUTCOME = "INSERT OR REPLACE INTO outcomes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+# An upsert, because REPLACE would hide from the triggers what it takes away.
+_INSERT_OUTCOME = (
+    "INSERT INTO outcomes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
+    " status = excluded.status, turns = excluded.turns, reason = excluded.reason,"
+    " prompt = excluded.prompt, model = excluded.model, text = excluded.text"
+)
+_INSERT_ANSWERED = "INSERT OR REPLACE INTO answered VALUES (?, ?, ?, ?)"
 
 
 def insert_calls(db: sqlite3.Connection, calls: Sequence[Call]) -> None:
@@ -203,6 +224,8 @@ def _encodable(text: str) -> str:
 
 def insert_outcomes(db: sqlite3.Connection, run: str, outcomes: Sequence[Outcome]) -> None:
     """Insert what became of nodes in a run."""
-    rows = [(run, *astuple(outcome)[:-1], digest(outcome.text)) for outcome in outcomes]
+    rows = [(run, *astuple(outcome)[:7], digest(outcome.text)) for outcome in outcomes]
     insert_texts(db, [outcome.text for outcome in outcomes])
     db.executemany(_INSERT_OUTCOME, rows)
+    asked = [(run, o.node, o.hop, o.key) for o in outcomes if o.key]
+    db.executemany(_INSERT_ANSWERED, asked)

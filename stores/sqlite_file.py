@@ -28,19 +28,19 @@ def create(path: Path, schema: str, version: int) -> None:
     fresh.replace(path)
 
 
-def check(path: Path, version: int) -> None:
+def check(path: Path, *versions: int) -> None:
     """Look through every page (a second for a gigabyte that is in the disk cache).
 
-    Raises sqlite3.DatabaseError for what is damaged, StoreError for a file of another version.
+    Raises sqlite3.DatabaseError for what is damaged, StoreError for a file of none of `versions`.
     """
     if path.stat().st_size == 0:
         raise sqlite3.DatabaseError("the file is empty")
     db = sqlite3.connect(path, isolation_level=None)
     try:
         (found,) = db.execute("PRAGMA user_version").fetchone()
-        if found != version:
+        if found not in versions:
             raise StoreError(
-                f"{path} was written by another Hopscribe (version {found}, not {version}).",
+                f"{path} was written by another Hopscribe (version {found}, not {versions[-1]}).",
                 hint="Use that version, or another --workspace.",
             )
         (said,) = db.execute("PRAGMA quick_check(1)").fetchone()

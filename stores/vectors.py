@@ -93,7 +93,7 @@ class Vectors:
             batch = missing[start : start + BATCH]
             pay(batch, partial(self._embed, batch))
         known = self._known({piece for pieces in cut for piece in pieces})
-        return np.stack([_mean([known[piece] for piece in pieces]) for pieces in cut])
+        return np.stack([mean([known[piece] for piece in pieces]) for pieces in cut])
 
     def missing(self, texts: Iterable[str]) -> list[str]:
         """The pieces of these texts that were never embedded, each once."""
@@ -146,7 +146,8 @@ class Vectors:
         )
 
 
-def _mean(pieces: list[tuple[int, Vector]]) -> Vector:
+def mean(pieces: list[tuple[int, Vector]]) -> Vector:
+    """The embedding of a text from its pieces' tokens and vectors, scaled to length 1."""
     weights = np.array([max(1, tokens) for tokens, _ in pieces], dtype=np.float32)
-    mean = weights @ np.stack([vector for _, vector in pieces])
-    return np.asarray(mean / max(float(np.linalg.norm(mean)), 1e-12), dtype=np.float32)
+    whole = weights @ np.stack([vector for _, vector in pieces])
+    return np.asarray(whole / max(float(np.linalg.norm(whole)), 1e-12), dtype=np.float32)

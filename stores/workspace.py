@@ -3,6 +3,8 @@
 workspace.json   whose data this is
 ledger.sqlite    every call (stores.ledger)
 vectors.sqlite   embeddings by text (stores.vectors)
+graph.sqlite     the training graph, to look at (stores.graph_file)
+prompts/         prompts that take the place of the shipped ones
 chroma/          descriptions and embeddings per hop (stores.descriptions)
 servers.json     what servers turned out to understand
 split/           the split, where the data has none of its own (stores.splits)

@@ -11,7 +11,7 @@ from contextlib import closing
 
 import pytest
 
-from stores.ledger import VERSION
+from stores.ledger_file import VERSION
 from stores.rows import SCHEMA
 from stores.salvage import rows
 from stores.sqlite_file import connect, create
@@ -99,11 +99,12 @@ def garble_header(path):
 
 
 def garble_page(path):
-    """A page of rows in the middle, found by the kind in its first byte."""
+    """A page of rows in the middle, found by the kind in its first byte; of replies if there are."""
     data = bytearray(path.read_bytes())
     pages = [
         n for n in range(len(data) // 4096 // 3, len(data) // 4096) if data[n * 4096] in (10, 13)
     ]
+    pages.sort(key=lambda n: b"as portrait" not in data[n * 4096 : (n + 1) * 4096])
     start = pages[0] * 4096
     data[start : start + 4096] = random.Random(1).randbytes(4096)
     path.write_bytes(data)

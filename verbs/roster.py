@@ -20,7 +20,8 @@ from stores.datasets import load_training
 from stores.embedders import open_embedder
 from stores.ledger import Ledger
 from stores.prices import cost
-from verbs.session import must_be_folder, options_of
+from verbs.places import must_be_folder
+from verbs.session import options_of
 
 
 def listed(settings: Settings) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from agents.estimate import estimate as run_estimate
 from agents.models import open_model
@@ -20,6 +20,8 @@ from settings import Settings, connection, load
 from stores.datasets import Dataset, load_training
 from stores.embedders import Embedder, open_embedder
 from stores.workspace import claim, occupied, recall, remember
+from verbs.following import followed
+from verbs.places import must_be_folder, workspace_of
 from verbs.terminal import as_dict, complain, estimate_as_dict, show, show_estimate, watching
 
 
@@ -32,6 +34,7 @@ class Session:
     options: Options
     model: Callable[[], Model]
     embedder: Callable[[], Embedder]
+    otlp: str | None = None
 
 
 @contextmanager
@@ -45,7 +48,7 @@ def open_session(
     """
     settings = load(flags, Path.cwd())
     must_be_folder(data)
-    folder = workspace or Path("workspace") / data.resolve().name
+    folder = workspace_of(data, workspace)
     with occupied(folder):
         loaded = load_training(data, folder / "split", settings.seed, partial(claim, folder))
         yield Session(
@@ -54,6 +57,7 @@ def open_session(
             options_of(settings, loaded, told),
             lambda: open_model(connection(settings.reach(settings.model), asks)),
             lambda: open_embedder(connection(settings.reach(settings.embedder), asks)),
+            settings.otlp,
         )
 
 
@@ -63,7 +67,7 @@ async def run(session: Session, as_json: bool) -> int:
     server = f"{model.name}@{model.endpoint}"
     model.learnt = recall(workspace, server) or model.learnt
     try:
-        with watching(model.name) as watch:
+        with watching(model.name) as watch, followed(workspace, session.otlp):
             summary = await refine(
                 session.data, workspace, model, session.embedder(), session.options, watch
             )
@@ -99,13 +103,16 @@ async def estimate(session: Session, as_json: bool) -> int:
     return 0
 
 
-def must_be_folder(data: Path) -> None:
-    """Raises UsageError where there is no data folder."""
-    if not data.is_dir():
-        raise UsageError(f"--data: {data} is not a folder.", hint="See: python cli.py data import")
+class Spoken(Protocol):
+    """Data that may name its domain and its language."""
+
+    @property
+    def domain(self) -> str | None: ...
+    @property
+    def language(self) -> str | None: ...
 
 
-def options_of(settings: Settings, data: Dataset, told: dict[str, Any]) -> Options:
+def options_of(settings: Settings, data: Spoken, told: dict[str, Any]) -> Options:
     """The options of a run: what was told (hops, limit, fresh, max_cost) over the settings."""
     reach = settings.reach(settings.model)
     dollars = told.get("max_cost")
@@ -130,6 +137,7 @@ def options_of(settings: Settings, data: Dataset, told: dict[str, Any]) -> Optio
         language=settings.language or data.language or "English",
         evidence_tokens=settings.evidence_tokens,
         thinking_tokens=settings.thinking_tokens,
+        langsmith=settings.langsmith,
         concurrency=reach.concurrency,
         per_minute=PerMinute(reach.requests_per_minute, reach.tokens_per_minute),
         embedding_per_minute=embedding,
