@@ -213,17 +213,11 @@ def test_text_is_a_constant_that_moves_with_the_model_and_is_in_no_checkpoint(gr
 # The projections
 
 
-@pytest.mark.parametrize(("dim", "middle"), [(32, 784), (96, 816)])
-def test_the_projections_have_the_widths_of_the_reference_code(dim, middle):
-    down, up = Bridge(1536, dim), Bridge(dim, 1536)
-    assert [tuple(p.shape) for p in down.parameters()] == [
-        *((middle, 1536), (middle,)),
-        *((dim, middle), (dim,)),
-    ]
-    assert [tuple(p.shape) for p in up.parameters()] == [
-        *((middle, dim), (middle,)),
-        *((1536, middle), (1536,)),
-    ]
+@pytest.mark.parametrize(("text", "dim", "middle"), [(1536, 32, 784), (1536, 96, 816), (7, 4, 5)])
+def test_the_projections_have_the_widths_of_the_reference_code(text, dim, middle):
+    for bridge, into, out in ((Bridge(text, dim), text, dim), (Bridge(dim, text), dim, text)):
+        shapes = [tuple(parameter.shape) for parameter in bridge.parameters()]
+        assert shapes == [(middle, into), (middle,), (out, middle), (out,)]
 
 
 def test_the_projections_are_xavier_uniform_with_torchs_own_biases():
