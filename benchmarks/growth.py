@@ -4,11 +4,11 @@
 
 Equal at every size: 20 interactions a user and 40 an item on average, eight in ten of them trained
 on, popularity and activity by the same power laws, width, layers, batch, and 1,000 users to
-evaluate. Every step walks the whole
-graph, so an epoch grows with the square of the interactions; of a long one only `--steps` steps
-are made, and the epoch is told as `~`: the drawing of its triples and as many steps as it has.
-Each size is trained in a process of its own, which reads its pairs from a file, so that the peak of
-memory is the training's: the interpreter, torch, the graph and the model.
+evaluate. Every step walks the whole graph, so an epoch grows with the square of the interactions;
+of a long one only `--steps` steps are made, and the epoch is told as `~`: the drawing of its
+triples and as many steps as it has. Each size is trained in a process of its own, which reads its
+pairs from a file, so that the peak of memory is the training's: the interpreter, torch, the graph
+and the model.
 """
 
 import argparse

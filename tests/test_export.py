@@ -182,6 +182,15 @@ def test_a_workspace_without_descriptions_leads_to_refine(place, tmp_path, forma
     assert "python cli.py refine" in caught.value.hint
 
 
+def test_items_alone_are_too_little_for_rlmrec(place, tmp_path):
+    found = Descriptions(place[1] / "chroma")
+    for hop in (0, 1):
+        found._client.delete_collection(f"user-hop-{hop}")
+    found.close()
+    with pytest.raises(UsageError, match="has descriptions of both users and items"):
+        go(place, tmp_path / "out", "rlmrec")
+
+
 @pytest.mark.parametrize("format", ["rlmrec", "recbole"])
 def test_a_node_without_a_description_is_named(place, tmp_path, format):
     found = Descriptions(place[1] / "chroma")

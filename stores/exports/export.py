@@ -109,14 +109,19 @@ def _hops(stored: Descriptions | None, asked: Asked, workspace: Path) -> list[in
             hint="Write them first: python cli.py refine",
         )
     known = sorted({hop for _, hop in stored.layers()}) if layered else stored.hops()
-    wanted = known if asked.hop is None else [asked.hop]
-    if not known or not set(wanted) <= set(known):
+    if not known:
         raise UsageError(
-            f"--hop {asked.hop}: the workspace {workspace} has hops"
-            f" {', '.join(map(str, known)) or 'of users or of items only'}.",
-            hint=f"Write more: python cli.py refine --hops {asked.hop or 0}",
+            f"No hop of the workspace {workspace} has descriptions of both users and items.",
+            hint="Write them: python cli.py refine",
         )
-    return wanted if layered else wanted[-1:]
+    if asked.hop is not None and asked.hop not in known:
+        raise UsageError(
+            f"--hop {asked.hop}: the workspace {workspace} has hops {', '.join(map(str, known))}.",
+            hint=f"Write more: python cli.py refine --hops {asked.hop}",
+        )
+    if asked.hop is not None:
+        return [asked.hop]
+    return known if layered else known[-1:]
 
 
 def _trained(workspace: Path, run: str | None, data: Data) -> Trained | None:
