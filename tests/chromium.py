@@ -1,4 +1,4 @@
-"""The system's Chromium, and how it is started for a test: no network of its own, a fresh profile."""
+"""The system's Chromium, and how a test starts it: no network of its own, a fresh profile."""
 
 import shutil
 

@@ -10,7 +10,7 @@ from stores.datasets import Interaction, Item, User
 from tests.worlds import make
 from training import serving
 from training.serving import Trained
-from verbs.viewing import Answers, Shelf, _embedder, sources
+from verbs.viewing import Answers, Shelf, embedder_of, sources
 
 USERS, ITEMS = 12, 9
 
@@ -96,11 +96,11 @@ def test_a_run_that_was_trained_anew_is_read_anew(tmp_path):
 
 def test_a_question_goes_to_no_server_that_only_the_workspace_names():
     with pytest.raises(UsageError, match="embedded by openai:x@http://elsewhere"):
-        _embedder(Settings(), "openai:x@http://elsewhere/v1")
+        embedder_of(Settings(), "openai:x@http://elsewhere/v1")
 
 
 def test_the_embedder_of_the_settings_is_used_where_it_is_the_same():
-    assert _embedder(Settings(), "minilm").name == "minilm"
+    assert embedder_of(Settings(), "minilm").name == "minilm"
 
 
 def test_a_server_that_would_be_asked_is_named(tmp_path, monkeypatch):

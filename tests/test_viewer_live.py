@@ -13,8 +13,8 @@ from starlette.testclient import TestClient
 from stores.ledger import Ledger
 from stores.rows import Call, Outcome
 from stores.trails.runs import Run
-from tests.conftest import ROOT
 from tests.chromium import CHROMIUM, QUIET, needs_chromium
+from tests.conftest import ROOT
 from tests.viewer_world import bare
 from viewer.app import build
 from viewer.overview import SILENT_S, pulse
