@@ -19,7 +19,7 @@ from stores.embedders import Embedder
 from stores.rows import digest
 from stores.sqlite_file import check, create
 
-_SCHEMA = (
+SCHEMA = (
     "CREATE TABLE vectors (embedder TEXT, hash TEXT, tokens INTEGER, vector BLOB,"
     " PRIMARY KEY (embedder, hash)) WITHOUT ROWID;"
 )
@@ -70,7 +70,7 @@ class Vectors:
     def __init__(self, path: Path, embedder: Embedder) -> None:
         self.embedder, self._path = embedder, path
         try:
-            create(path, _SCHEMA, 0)
+            create(path, SCHEMA, 0)
             check(path, 0)
             self._db = sqlite3.connect(path, check_same_thread=False)
         except sqlite3.Error as error:

@@ -10,7 +10,7 @@ from errors import UsageError
 from settings import Settings, load
 from stores import graph_file
 from stores.datasets import load_training
-from stores.trails.nodes import ids, runs_with
+from stores.trails.nodes import near, runs_with
 from stores.trails.reading import LEDGER, reading
 from stores.workspace import claim, occupied
 
@@ -63,6 +63,4 @@ def node_named(db: sqlite3.Connection, name: str) -> str:
         return found[0]
     if found:
         raise UsageError(f"{name!r} is a user and an item.", hint=f"Say {' or '.join(found)}.")
-    near = ids(db, name, 5)
-    hint = f"There are: {', '.join(near)}, …" if near else "A node is user:ID or item:ID."
-    raise UsageError(f"No run described {name!r}.", hint=hint)
+    raise UsageError(f"No run described {name!r}.", hint=near(db, name))

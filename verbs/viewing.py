@@ -34,7 +34,7 @@ def sources(data: Path, workspace: Path | None, embedder: str | None) -> Sources
     return Sources(
         folder,
         partial(_loaded, data, folder, settings.seed),
-        Meaning(folder, partial(_embedder, settings)),
+        Meaning(folder, partial(embedder_of, settings)),
         Shelf(folder).run,
         settings.embedder if settings.reach(settings.embedder).provider in REMOTE else "",
     )
@@ -54,7 +54,7 @@ def _loaded(data: Path, workspace: Path, seed: int) -> Dataset | None:
         return load_training(data, copy, seed, partial(claim, workspace))
 
 
-def _embedder(settings: Settings, name: str) -> Embedder:
+def embedder_of(settings: Settings, name: str) -> Embedder:
     """The embedder in the settings, if it is the one that embedded the descriptions.
 
     One that only the workspace names is not opened: a question would go to a server, with a key,

@@ -9,11 +9,8 @@
 /search …          ids, titles, meaning                                    viewer.search_page
 """
 
-from collections.abc import Callable
-
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Mount, Route
@@ -55,11 +52,13 @@ ROUTES = [
 ]
 
 
-def build(sources: Sources, port: Callable[[], int | None] = lambda: None) -> Starlette:
-    """The application. `port` is known once it listens; requests to another one are refused."""
+def build(sources: Sources, port: int | None = None) -> Guard:
+    """The application, guarded on the outside: pages that tell a bug of ours are guarded too.
+
+    Requests to another port than `port` are refused.
+    """
     app = Starlette(
         routes=ROUTES,
-        middleware=[Middleware(Guard, port=port)],
         exception_handlers={
             HopscribeError: _told,
             HTTPException: _not_there,
@@ -68,7 +67,7 @@ def build(sources: Sources, port: Callable[[], int | None] = lambda: None) -> St
     )
     app.state.sources = sources
     app.state.templates = environment()
-    return app
+    return Guard(app, port)
 
 
 async def _told(request: Request, error: Exception) -> Response:

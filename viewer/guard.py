@@ -7,8 +7,6 @@ cross-site  another site may link here, but not fetch or embed
 headers     a strict CSP without inline script or style, no sniffing, no frames, no referrer
 """
 
-from collections.abc import Callable
-
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -41,9 +39,9 @@ KEPT = "max-age=86400"
 
 
 class Guard:
-    """Wraps the application. `port` gives the port it listens on."""
+    """Wraps the application. `port` is the one it listens on; None: any."""
 
-    def __init__(self, app: ASGIApp, port: Callable[[], int | None]) -> None:
+    def __init__(self, app: ASGIApp, port: int | None) -> None:
         self.app, self.port = app, port
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -67,8 +65,7 @@ class Guard:
 
     def _refused(self, method: str, headers: Headers) -> PlainTextResponse | None:
         host, _, port = headers.get("host", "").partition(":")
-        ours = self.port()
-        if host not in HOSTS or (ours is not None and port != str(ours)):
+        if host not in HOSTS or (self.port is not None and port != str(self.port)):
             return PlainTextResponse("This page answers to this machine only.", 421)
         if method not in ("GET", "HEAD"):
             return PlainTextResponse("This page is read-only.", 405, {"allow": "GET, HEAD"})

@@ -20,6 +20,7 @@ from viewer.evidence import Shown, shown, told
 from viewer.pages import number_of, page, word_of
 from viewer.sources import Place, Sources
 from viewer.text import language_code
+from viewer.training_pages import records
 from viewer.why import Why, why
 from viewer.words import Piece, compared, new_words, with_marks
 
@@ -89,6 +90,7 @@ def node(request: Request) -> Response:
         neighbours=_neighbours(place, life, name),
         degree=place.graph.degree(name) if place and name in place.graph else None,
         most=MOST_NEIGHBOURS,
+        trained=any(one.finished for one in records(sources.workspace)),
     )
 
 

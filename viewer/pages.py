@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
 from graph_ops.graph import id_of, kind_of
-from viewer.text import excerpt, fenced, language_code, shown
+from viewer.text import excerpt, fenced, language_code, shown, visible
 
 HERE = Path(__file__).parent
 STATIC = HERE / "static"
@@ -34,6 +34,7 @@ def environment() -> Environment:
     made.filters.update(
         shown=shown,
         fenced=fenced,
+        visible=visible,
         excerpt=excerpt,
         money=money,
         number=number,
@@ -126,7 +127,9 @@ def moment(seconds: float | None) -> str:
     """Unix seconds as the clock on this machine's wall had it."""
     if seconds is None:
         return "–"
-    return datetime.fromtimestamp(seconds).astimezone().strftime("%d %b %Y, %H:%M:%S")
+    then = datetime.fromtimestamp(seconds).astimezone()
+    year = "" if then.year == datetime.now(then.tzinfo).year else " %Y"
+    return f"{then.day} " + then.strftime(f"%b{year}, %H:%M:%S")
 
 
 def ago(seconds: float | None) -> str:

@@ -1,6 +1,6 @@
 """Prompt versions: what each was used for, cost, how often its replies failed; two compared."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -44,6 +44,7 @@ def prompts(request: Request) -> Response:
         versions={name: [one for one in used if one.name == name] for name in names},
         figures=by_ref,
         present={name: _in_force(present, name) for name in names},
+        readable=_readable(used, present),
     )
 
 
@@ -52,7 +53,8 @@ def compare(request: Request) -> Response:
     sources: Sources = request.app.state.sources
     used, by_ref = _used(sources)
     present = _files(sources.workspace)
-    keys = [(one.ref, one.ref) for one in used if one.known]
+    readable = _readable(used, present)
+    keys = [(one.ref, one.ref) for one in used if one.ref in readable]
     keys += [(one.key, one.label) for one in present.values()]
     a, b = word_of(request, "a"), word_of(request, "b")
     with_text = [_template(sources, present, key) if key else None for key in (a, b)]
@@ -65,7 +67,7 @@ def compare(request: Request) -> Response:
         a=before,
         b=after,
         pieces=pieces,
-        figures=by_ref,
+        figures={one.key: _figures_of(one, by_ref) for one in (before, after) if one},
         changed=any(piece.kind != "same" for piece in pieces),
     )
 
@@ -92,6 +94,17 @@ def _files(workspace: Path) -> dict[str, Template]:
 def _in_force(present: Mapping[str, Template], name: str) -> Template | None:
     """What the next run would use."""
     return present.get(f"{OWN}:{name}") or present.get(f"{SHIPPED}:{name}")
+
+
+def _readable(used: Sequence[Version], present: Mapping[str, Template]) -> set[str]:
+    """The versions whose text is in the ledger, or still on disk."""
+    digests = {one.digest for one in present.values()}
+    return {one.ref for one in used if one.known or one.digest in digests}
+
+
+def _figures_of(one: Template, by_ref: Mapping[str, Figures]) -> Figures | None:
+    """What a version took; a file on disk is the version with the same digest."""
+    return next((told for ref, told in by_ref.items() if ref.endswith(f":{one.digest}")), None)
 
 
 def _template(sources: Sources, present: Mapping[str, Template], key: str) -> Template:

@@ -28,9 +28,8 @@ def serve(sources: Sources, place: socket.socket) -> None:
     """Answer until the user ends it."""
     import uvicorn
 
-    port = place.getsockname()[1]
     config = uvicorn.Config(
-        build(sources, lambda: port),
+        build(sources, place.getsockname()[1]),
         log_level="warning",
         access_log=False,
         server_header=False,

@@ -39,6 +39,11 @@ def shown(text: str) -> Markup:
     return Markup("").join(parts)
 
 
+def visible(text: str) -> str:
+    """The text without hidden characters, for the title of a window: there is no markup there."""
+    return " ".join(_HIDDEN.sub(" ", text).split())
+
+
 def fenced(text: str) -> Markup:
     """A message as it was sent; what the prompt fenced off as data (⟦ … ⟧) stands out."""
     parts: list[Markup] = []

@@ -81,7 +81,7 @@ def life(db: sqlite3.Connection, node: str, run: str | None = None) -> list[Desc
     ).fetchall()
     if not rows:
         raise UsageError(
-            f"No run described {node!r}" + (f" ({run})." if run else "."), hint=_near(db, node)
+            f"No run described {node!r}" + (f" ({run})." if run else "."), hint=near(db, node)
         )
     return [Described(*row) for row in rows]
 
@@ -182,6 +182,15 @@ def ids(db: sqlite3.Connection, beginning: str, most: int = 20) -> list[str]:
     return found
 
 
+def near(db: sqlite3.Connection, name: str) -> str:
+    """A sentence with nodes whose names begin most like one that is not known."""
+    kind, _, id = name.rpartition(":")
+    for length in range(len(id), -1, -1):
+        if found := ids(db, (f"{kind}:" if kind else "") + id[:length], 5):
+            return f"There are: {', '.join(found)}, …"
+    return "No run has described anything yet."
+
+
 def _hops(db: sqlite3.Connection, run: str) -> list[int]:
     rows = db.execute("SELECT DISTINCT hop FROM outcome_groups WHERE run = ? ORDER BY hop", (run,))
     return [hop for (hop,) in rows]
@@ -194,11 +203,3 @@ def _place(after: str | None) -> tuple[int, str] | None:
     if not hop.isdecimal():
         raise UsageError(f"{after!r} is no place in a list.")
     return int(hop), node
-
-
-def _near(db: sqlite3.Connection, node: str) -> str:
-    kind, _, id = node.rpartition(":")
-    for length in range(len(id), -1, -1):
-        if near := ids(db, (f"{kind}:" if kind else "") + id[:length], 5):
-            return f"There are: {', '.join(near)}, …"
-    return "No run has described anything yet."

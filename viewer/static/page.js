@@ -24,7 +24,7 @@ document.addEventListener("keydown", (event) => {
 
 // A click on a word of a description asks why it is there.
 document.addEventListener("click", (event) => {
-  const said = event.target.closest("[data-words] .hop > .said");
+  const said = event.target.closest("[data-words] .hop-text > .said");
   if (!said || event.target.closest("a") || !getSelection().isCollapsed) return;
   const word = wordAt(event.clientX, event.clientY);
   if (!word) return;
