@@ -123,7 +123,7 @@ def test_models_check_proves_a_server_fit(cli, far_side):
         ({}, "openai:far@http://127.0.0.1:1/v1", "reachable: no connection"),
         ({}, "openai:gpt-4o-mini", "OPENAI_API_KEY is not set"),
         ({}, "llamacpp:nowhere.gguf", "nowhere.gguf"),
-        ({"bad": 1.0}, "openai:far@{url}", "reply:"),
+        ({"always": "in prose"}, "openai:far@{url}", "reply:"),
     ],
 )
 def test_models_check_says_what_is_wrong(cli, far_side, options, spec, problem):

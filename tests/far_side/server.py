@@ -107,6 +107,7 @@ class FarSide:
         latency: float = 0.0,
         jitter: float = 0.0,
         bad: float = 0.0,
+        always: str = "",
         moody: bool = False,
         hangs: bool = False,
         context: int = 16000,
@@ -115,7 +116,7 @@ class FarSide:
         log: Path | None = None,
     ) -> None:
         self.latency, self.jitter = latency, jitter
-        self.bad, self.moody, self.hangs = bad, moody, hangs
+        self.bad, self.always, self.moody, self.hangs = bad, always, moody, hangs
         self.context = context
         self.limit = Limit([float(rate) for rate in limits.split(",") if rate], phase)
         self.seen: Counter[str] = Counter()
@@ -143,6 +144,8 @@ class FarSide:
         self.note("chat", name, messages)
         form = body.get("response_format", {}).get("json_schema", {}).get("schema", {})
         keys = form.get("required") or ["summarization", "reasoning"]
+        if self.always:
+            return 200, {}, completion(body, *spoiled(messages, keys, self.always))
         draw = random.Random("fault" + name)
         if draw.random() < self.bad:
             how = draw.choice(FAILED_ON_THE_WAY + SAID_BADLY + (HANGS if self.hangs else ()))
@@ -270,6 +273,7 @@ async def main() -> None:
     parser.add_argument("--latency", type=float, default=0.0)
     parser.add_argument("--jitter", type=float, default=0.0)
     parser.add_argument("--bad", type=float, default=0.0, help="share of questions with a fault")
+    parser.add_argument("--always", default="", choices=("", *SAID_BADLY))
     parser.add_argument("--moody", type=bool, default=False, help="never says the same twice")
     parser.add_argument("--hangs", type=bool, default=False, help="some faults are silences")
     parser.add_argument("--context", type=int, default=16000, help="of the model, as it tells")
