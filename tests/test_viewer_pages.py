@@ -65,6 +65,13 @@ def test_a_run_says_what_each_hop_cost(page, ledger, world):
     assert f"{stages['hop 1'].settled} of" not in row and ">50<" in row
 
 
+def test_all_runs_are_listed_the_newest_first(page, world):
+    html = page.get("/runs").text
+    places = [html.index(f"/run?id={id}") for id in reversed(world.runs)]
+    assert places == sorted(places)
+    assert "2 of them" in html and page.get("/runs?page=9").status_code == 200
+
+
 def test_nodes_that_fell_back_are_listed_with_the_reason(page, ledger, world):
     found = nodes.fallen(ledger, world.runs[0]).rows
     assert found, "the far side says enough badly"
