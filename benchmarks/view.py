@@ -176,9 +176,9 @@ def watch(workspace: Path, nodes: int, pipe: Pipe) -> None:
                 ask(port, "/")
 
 
-def write(workspace: Path, seconds: float, round_: int) -> float:
+def write(workspace: Path, seconds: float) -> float:
     """Calls a second that a ledger takes, as many at once as a busy run has."""
-    run = f"live-{round_}"
+    run = f"live-{time.time_ns()}"
     call = Call(
         key="", run=run, stage="hop 1", node="", hop=1, turn=0, attempt=1,
         prompt="refine_user@1:abc", model="far", endpoint="", parameters="{}",
@@ -217,7 +217,7 @@ def compare(workspace: Path, nodes: int, rounds: int) -> None:
     for round_ in range(2 * rounds):
         looked_at = bool(round_ % 2)
         ours.send("look" if looked_at else "rest")
-        rates[looked_at].append(write(workspace, ROUND_S, round_))
+        rates[looked_at].append(write(workspace, ROUND_S))
     ours.send("end")
     other.join()
     alone, seen = statistics.median(rates[False]), statistics.median(rates[True])

@@ -4,11 +4,12 @@ import contextlib
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from unittest import mock
 
@@ -19,10 +20,17 @@ from tests.worlds import make
 
 @dataclass(frozen=True)
 class Finished:
-    """A folder with `data` and its workspace `ws`, and the server that answered."""
+    """A folder with `data` and its workspace `ws`, the server that answered, what it was asked."""
 
     home: Path
     url: str
+    log: Path
+
+    def copied(self, home: Path) -> "Finished":
+        """The same in another folder, to be changed; the server is the same."""
+        for name in ("data", "ws"):
+            shutil.copytree(self.home / name, home / name)
+        return replace(self, home=home)
 
     @property
     def data(self) -> Path:
@@ -38,7 +46,7 @@ class Finished:
 
     def asked(self) -> list[list[dict[str, str]]]:
         """The messages of every question that the server was asked, oldest first."""
-        lines = (self.home / "far.jsonl").read_text("utf-8").splitlines()
+        lines = self.log.read_text("utf-8").splitlines()
         rows = [json.loads(line) for line in lines]
         return [row["body"] for row in rows if row["kind"] == "chat"]
 
@@ -80,7 +88,8 @@ class Finished:
 @contextmanager
 def finished(home: Path, users: int = 8, items: int = 6, bad: float = 0.3) -> Iterator[Finished]:
     """Refine two hops; the server goes on to answer for as long as this is open."""
-    command = [sys.executable, "-m", "tests.far_side.server", "--log", str(home / "far.jsonl")]
+    log = home / "far.jsonl"
+    command = [sys.executable, "-m", "tests.far_side.server", "--log", str(log)]
     with subprocess.Popen(
         [*command, "--bad", str(bad)], cwd=ROOT, stdout=subprocess.PIPE, text=True
     ) as far:
@@ -88,7 +97,7 @@ def finished(home: Path, users: int = 8, items: int = 6, bad: float = 0.3) -> It
             assert far.stdout is not None
             url = f"http://127.0.0.1:{far.stdout.readline().strip()}/v1"
             make(home / "data", users=users, items=items, per_user=min(5, items))
-            at = Finished(home, url)
+            at = Finished(home, url, log)
             done = at.run("refine", "--json", *at.model)
             assert done.code == 0, done.err
             yield at

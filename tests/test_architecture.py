@@ -36,6 +36,7 @@ HEAVY = {
     "stores": {"torch", "langgraph", "chromadb"},
     "agents": {"torch", "chromadb"},
     "training": {"langgraph", "langchain_core", "chromadb"},
+    "viewer": {"torch", "langgraph", "langchain_core", "chromadb"},
 }
 MAY_PRINT = {"cli.py", "flags.py", "session.py", "terminal.py"}
 MOST_LINES = 350

@@ -9,10 +9,15 @@ from prompts.library import load
 from tests.finished import finished
 
 
-@pytest.fixture
-def made(tmp_path):
-    with finished(tmp_path, users=6, items=5, bad=0.4) as at:
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    with finished(tmp_path_factory.mktemp("base"), users=6, items=5, bad=0.4) as at:
         yield at
+
+
+@pytest.fixture
+def made(base, tmp_path):
+    return base.copied(tmp_path)
 
 
 def one(made, sql):

@@ -99,7 +99,7 @@ def garble_header(path):
 
 
 def garble_page(path):
-    """A page of rows in the middle (by the kind in its first byte); of replies if there are."""
+    """A page of rows in the middle, known by its first byte; of replies if there are such."""
     data = bytearray(path.read_bytes())
     pages = [
         n for n in range(len(data) // 4096 // 3, len(data) // 4096) if data[n * 4096] in (10, 13)

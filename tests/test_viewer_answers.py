@@ -1,12 +1,15 @@
 """What the page is given by a trained run and by the settings: `verbs.viewing`."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
 from errors import UsageError
 from settings import Settings
 from stores import runs
-from stores.datasets import Interaction, Item, User
+from stores.datasets import Interaction, Item, User, load_training
+from stores.workspace import claim
 from tests.worlds import make
 from training import serving
 from training.serving import Trained
@@ -109,3 +112,17 @@ def test_a_server_that_would_be_asked_is_named(tmp_path, monkeypatch):
     assert sources(data, None, None).asks == ""
     spec = "openai:far@http://127.0.0.1:9/v1"
     assert sources(data, None, spec).asks == spec
+
+
+def test_a_split_that_changed_is_not_recorded_by_looking(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    data, workspace = make(tmp_path / "data"), tmp_path / "ws"
+    load_training(data, workspace / "split", 0, partial(claim, workspace))
+    rows = (data / "interactions.jsonl").read_text("utf-8")
+    swapped = rows.replace('"val"', '"?"').replace('"test"', '"val"').replace('"?"', '"test"')
+    (data / "interactions.jsonl").write_text(swapped, "utf-8")
+    before = (workspace / "split" / "split.json").read_bytes()
+    assert sources(data, workspace, None).place() is not None
+    assert (workspace / "split" / "split.json").read_bytes() == before
+    load_training(data, workspace / "split", 0, partial(claim, workspace))
+    assert (workspace / "split" / "split.json").read_bytes() != before  # a run does record it

@@ -45,13 +45,12 @@ def test_a_neighbour_says_at_which_hops_its_text_was_read(graph):
 
 
 def test_behind_a_neighbour_stand_those_whose_texts_it_had_read(graph):
-    nodes, edges = drawn(graph, "item:i0")
-    read = neighbours(graph, "item:i0", 2, BY.sampling)
-    for other in read:
-        latest = max(nodes[other]["hops"])
+    nodes, edges = drawn(graph, "user:u0")
+    for other in neighbours(graph, "user:u0", 2, BY.sampling):
+        assert max(nodes[other]["hops"]) == 2
         behind = {e["target"] for e in edges if e["source"] == other}
-        heard = {n for n in neighbours(graph, other, latest - 1, BY.sampling) if n != "item:i0"}
-        assert behind == heard
+        heard = {n for n in neighbours(graph, other, 1, BY.sampling) if n != "user:u0"}
+        assert behind == heard and heard
 
 
 def test_a_busy_node_is_drawn_with_some_of_its_neighbours_those_read_first(graph):

@@ -65,6 +65,13 @@ def test_a_run_says_what_each_hop_cost(page, ledger, world):
     assert f"{stages['hop 1'].settled} of" not in row and ">50<" in row
 
 
+def test_all_runs_are_listed_the_newest_first(page, world):
+    html = page.get("/runs").text
+    places = [html.index(f"/run?id={id}") for id in reversed(world.runs)]
+    assert places == sorted(places)
+    assert "2 of them" in html and page.get("/runs?page=9").status_code == 200
+
+
 def test_nodes_that_fell_back_are_listed_with_the_reason(page, ledger, world):
     found = nodes.fallen(ledger, world.runs[0]).rows
     assert found, "the far side says enough badly"
@@ -114,12 +121,16 @@ def test_a_node_shows_every_hop_and_what_it_added(page, ledger, world):
     assert "refine_user@2" in html and "openai:far" in html
 
 
-def test_hops_are_compared_with_another_run_or_another_hop(page, world):
+def test_hops_are_compared_with_another_run_or_another_hop(page, ledger, world):
     asked = {"n": "user:u1", "against": f"run:{world.runs[0]}"}
     text = plain(page.get("/node", params=asked).text)
     assert f"against hop 2 of run {world.runs[0]}" in text
     first = page.get("/node", params={"n": "user:u1", "against": "0"}).text
     assert first.count("against hop 0") == 2
+    last = first.split('id="hop-2"')[1].split("</article>")[0]
+    life = nodes.life(ledger, "user:u1", world.runs[1])
+    assert f"{life[0].text}<ins>" in last
+    assert f"{life[2].text.removeprefix(life[0].text)}</ins>" in last
 
 
 def test_a_text_names_everybody_whose_text_it_was_shown(page, ledger, world):
@@ -218,7 +229,7 @@ def test_no_key_is_on_any_page(page, world):
         assert "a-key-that-nobody-may-see" not in page.get(path).text
 
 
-def test_looking_writes_nothing_into_the_workspace(world, page):
+def test_looking_writes_nothing_into_the_workspace(world):
     def state():
         files = [path for path in world.workspace.rglob("*") if path.is_file()]
         return {
@@ -228,6 +239,7 @@ def test_looking_writes_nothing_into_the_workspace(world, page):
         }
 
     before = state()
+    page = client(world)
     pages = ["/", "/run", "/prompts", "/training", "/search/meaning?q=quiet"]
     for path in [*pages, *(f"/node{part}?n=user:u2" for part in ("", "/nearest", "/recommended"))]:
         assert page.get(path).status_code == 200, path

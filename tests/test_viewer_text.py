@@ -15,6 +15,10 @@ def test_a_hidden_character_is_shown_by_its_number(sign):
     assert f"U+{ord(sign):04X}" in found and sign not in found
 
 
+def test_markup_around_a_hidden_character_is_text_too():
+    assert shown("<i>\u202e<b>").startswith("&lt;i&gt;<span") and "<b>" not in shown("\u202e<b>")
+
+
 @pytest.mark.parametrize("text", ["नमस्ते क्‍ष", "می‌خواهم", "👩‍🚀", "安静的山", "line\nline\ttab"])
 def test_characters_that_writing_needs_are_left_alone(text):
     assert shown(text) == text

@@ -6,8 +6,10 @@ that turn or hide others are shown by their number; nothing is taken for markup.
 
 import io
 import os
-import pydoc
 import re
+import shlex
+import shutil
+import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -101,10 +103,21 @@ def page(widest: int = 10_000) -> Iterator[Console]:
     yield console
     text = written.getvalue()
     if screen.is_terminal and text.count("\n") > screen.height:
-        pydoc.pager(text)
+        _pager(text)
     else:
-        sys.stdout.write(text)
+        lines = [line.rstrip() for line in text.splitlines()]
+        sys.stdout.write("\n".join([*lines, ""]))
         sys.stdout.flush()
+
+
+def _pager(text: str) -> None:
+    """The user's pager, or less; it is told to take our colours for colours."""
+    command = shlex.split(os.environ.get("PAGER") or "less")
+    if not command or shutil.which(command[0]) is None:
+        sys.stdout.write(text)
+        return
+    env = {**os.environ, "LESS": os.environ.get("LESS", "-FRX")}
+    subprocess.run(command, input=text, text=True, encoding="utf-8", env=env, check=False)
 
 
 def show(*things: RenderableType, widest: int = 10_000) -> None:

@@ -1,7 +1,7 @@
 """The page as an ASGI application: which address shows what, and what an error looks like.
 
 /                  the workspace at a glance, live while a run writes      viewer.overview
-/run /fallen       one run: stages, cost, who fell back and why            viewer.overview
+/runs /run /fallen all runs; one: stages, cost, who fell back and why      viewer.overview
 /node …            a user or an item, hop by hop                           viewer.node_page
 /calls /call       every question, exactly as it was sent                  viewer.call_pages
 /prompts …         prompt versions, compared                               viewer.prompt_pages
@@ -32,6 +32,7 @@ from viewer.sources import Sources
 
 ROUTES = [
     Route("/", overview.home),
+    Route("/runs", overview.runs_page),
     Route("/run", overview.run_page),
     Route("/fallen", overview.fallen_page),
     Route("/node", node_page.node),

@@ -18,7 +18,7 @@ from viewer.pages import number_of, page, wants_part, word_of
 from viewer.sources import Sources
 from viewer.words import Piece, compared
 
-PAGE = 50
+PAGE, MOST_RUNS = 50, 50
 _ORDERS = get_args(Order)
 _REPAIRS: dict[str, bool] = {"only": True, "none": False}
 
@@ -79,7 +79,7 @@ def _wanted(request: Request) -> Filter:
 def _choices(db: sqlite3.Connection) -> dict[str, list[str]]:
     """What there is to choose from in each filter."""
     by: tuple[By, ...] = ("stage", "status", "prompt", "model")
-    found: dict[str, list[str]] = {"run": [run.id for run in run_trails.runs(db)]}
+    found: dict[str, list[str]] = {"run": [run.id for run in run_trails.runs(db)][:MOST_RUNS]}
     for one in by:
         found[one] = [row.name for row in figures.figures(db, one) if row.name]
     return found

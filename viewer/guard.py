@@ -2,7 +2,6 @@
 
 Host        must be this machine: else any web site could reach us by a name of its own (DNS
             rebinding)
-methods     GET and HEAD: nothing here changes anything
 cross-site  another site may link here, but not fetch or embed
 headers     a strict CSP without inline script or style, no sniffing, no frames, no referrer
 """
@@ -50,7 +49,7 @@ class Guard:
                 await self.app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        refused = self._refused(scope["method"], headers)
+        refused = self._refused(headers)
 
         async def guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -63,12 +62,10 @@ class Guard:
 
         await (refused or self.app)(scope, receive, guarded)
 
-    def _refused(self, method: str, headers: Headers) -> PlainTextResponse | None:
+    def _refused(self, headers: Headers) -> PlainTextResponse | None:
         host, _, port = headers.get("host", "").partition(":")
         if host not in HOSTS or (self.port is not None and port != str(self.port)):
             return PlainTextResponse("This page answers to this machine only.", 421)
-        if method not in ("GET", "HEAD"):
-            return PlainTextResponse("This page is read-only.", 405, {"allow": "GET, HEAD"})
         if headers.get("sec-fetch-site") in ("cross-site", "same-site") and not (
             headers.get("sec-fetch-mode") == "navigate"
             and headers.get("sec-fetch-dest") == "document"

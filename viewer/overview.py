@@ -19,6 +19,7 @@ from viewer.training_pages import records
 
 # A model may think for minutes; a run that was silent for longer is probably gone.
 SILENT_S = 300.0
+PAGE = 50
 _COMMAND = "python cli.py refine --hops 2 --data DATA --workspace WORKSPACE"
 
 
@@ -71,6 +72,25 @@ def home(request: Request) -> Response:
         total=_total(found),
         trained=records(sources.workspace),
         live=any(one.how == "live" for one in pulses.values()),
+    )
+
+
+def runs_page(request: Request) -> Response:
+    """All runs, fifty at a time."""
+    sources: Sources = request.app.state.sources
+    number = max(1, number_of(request, "page") or 1)
+    with sources.reading() as db:
+        found = trails.runs(db)
+    shown = found[(number - 1) * PAGE : number * PAGE]
+    now = time.time()
+    return page(
+        request,
+        "runs.html",
+        runs=shown,
+        pulses={run.id: pulse(run, now) for run in shown},
+        number=number,
+        size=PAGE,
+        total=len(found),
     )
 
 

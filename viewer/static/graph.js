@@ -22,6 +22,8 @@ function draw(found) {
     autoungrabify: true,
     boxSelectionEnabled: false,
     userZoomingEnabled: false,
+    // A finger on the picture still scrolls the page.
+    userPanningEnabled: !matchMedia("(pointer: coarse)").matches,
     minZoom: 0.2,
     maxZoom: 1.6,
   });
