@@ -117,6 +117,7 @@ def test_a_server_that_would_be_asked_is_named(tmp_path, monkeypatch):
 def test_a_split_that_changed_is_not_recorded_by_looking(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     data, workspace = make(tmp_path / "data"), tmp_path / "ws"
+    workspace.mkdir()
     load_training(data, workspace / "split", 0, partial(claim, workspace))
     rows = (data / "interactions.jsonl").read_text("utf-8")
     swapped = rows.replace('"val"', '"?"').replace('"test"', '"val"').replace('"?"', '"test"')
