@@ -123,6 +123,7 @@ def test_a_place_that_is_none_is_told(db, after):
         (":ab", True),
         ("refine_user@1", False),
         ("refine_user@2:ac", False),
+        (":12", False),
         ("refine", False),
         ("", False),
     ],
@@ -212,6 +213,19 @@ def test_nodes_that_share_an_answer_lead_to_the_same_calls(tmp_path):
         asyncio.run(write())
     with reading(tmp_path) as db:
         assert [row.node for row in calls.behind(db, "item:2", 0, "shared")] == ["item:1"]
+
+
+def test_the_same_question_to_another_model_is_another_question(tmp_path):
+    with Ledger(tmp_path / "ledger.sqlite") as ledger:
+
+        async def record():
+            await ledger.record(replace(CALL, key="one"))
+            await ledger.record(replace(CALL, key="two", model="another"))
+
+        asyncio.run(record())
+    with reading(tmp_path) as db:
+        assert [row.id for row in calls.whole(db, 1).question] == [1]
+        assert [row.id for row in calls.behind(db, CALL.node, CALL.hop, "two")] == [2]
 
 
 def test_looking_goes_on_beside_a_writer_and_sees_one_moment(tmp_path):

@@ -14,8 +14,8 @@ from graph_ops.graph import id_of, kind_of
 from viewer.evidence import Told, heard
 from viewer.text import excerpt
 
-MOST_NEAR, MOST_FAR = 18, 4
-_NEAR, _FAR = 150.0, 235.0
+MOST_NEAR, MOST_FAR = 16, 3
+_NEAR, _FAR, _STRETCH = 165.0, 255.0, 1.5
 
 
 def drawing(
@@ -33,18 +33,18 @@ def drawing(
     near = [*at, *rest][:MOST_NEAR]
     places = {node: (0.0, 0.0)}
     edges = [_edge(node, other, bool(at.get(other))) for other in near]
-    for place, other in enumerate(near):
-        places[other] = _point(_NEAR, place / max(1, len(near)))
-    for place, other in enumerate(near):
+    angles = _angles(len(near))
+    for angle, other in zip(angles, near, strict=True):
+        places[other] = _point(_NEAR, angle)
+    for angle, other in zip(angles, near, strict=True):
         latest = max(at.get(other, [0]))
         if latest == 0:
             continue
         behind = [one for one in heard(graph, by, other, latest - 1) if one != node][:MOST_FAR]
         new = [one for one in behind if one not in places]
-        width = 0.8 / max(1, len(near))
+        width = 0.8 * min((abs(angle - one) for one in angles if one != angle), default=1.0)
         for order, one in enumerate(new):
-            turn = place / len(near) + width * ((order + 0.5) / len(new) - 0.5)
-            places[one] = _point(_FAR, turn)
+            places[one] = _point(_FAR, angle + width * ((order + 0.5) / len(new) - 0.5))
         edges += [_edge(other, one, True) for one in behind]
     ring = {**dict.fromkeys(places, 2), **dict.fromkeys(near, 1), node: 0}
     return {
@@ -64,10 +64,17 @@ def drawing(
     }
 
 
-def _point(radius: float, turn: float) -> tuple[float, float]:
+def _angles(count: int) -> list[float]:
+    """Clockwise from the top, in radians: each half at even heights, so that names have room."""
+    right = -(-count // 2)
+    halves = (right, count - right)
+    heights = [[2 * (place + 0.5) / half - 1 for place in range(half)] for half in halves]
+    return [math.asin(y) for y in heights[0]] + [math.pi + math.asin(y) for y in heights[1]]
+
+
+def _point(radius: float, angle: float) -> tuple[float, float]:
     """A place on an ellipse: pages are wider than high."""
-    angle = 2 * math.pi * turn - math.pi / 2
-    return 1.7 * radius * math.cos(angle), radius * math.sin(angle)
+    return _STRETCH * radius * math.cos(angle), radius * math.sin(angle)
 
 
 def _edge(a: str, b: str, listened: bool) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import Literal
 Kind = Literal["same", "added", "removed"]
 _CJK = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af"
 _TOKEN = re.compile(rf"(?:[{_CJK}]|(?:(?![{_CJK}])\w)+(?:['’\-](?:(?![{_CJK}])\w)+)*|[^\w\s])?\s*")
-_WORD = re.compile(rf"(?:(?![{_CJK}\d])\w){{4,}}")
+_WORD = re.compile(rf"(?:(?![{_CJK}\d])\w){{3,}}")
 # More pairs of words than this are not compared one by one: it would take seconds.
 _MOST_PAIRS = 4_000_000
 
@@ -96,7 +96,7 @@ def new_words(
 ) -> list[str]:
     """Words of `after` that `before` does not have and that some of `sources` have.
 
-    Those that most sources have come first; words of four letters and more, none of the small ones
+    Those that most sources have come first; words of three letters and more, none of the small ones
     of the language (a code).
     """
     known = {word.casefold() for word in _WORD.findall(before)} | _small_words(language or "en")
