@@ -155,7 +155,7 @@ def test_log_partition_of_dot_products_beyond_what_exp_can_hold_is_a_number():
 def test_the_squared_norm_is_over_every_parameter_without_a_half():
     module = nn.Sequential(nn.Linear(3, 2), nn.Embedding(4, 5))
     total = sum(w.item() ** 2 for p in module.parameters() for w in p.flatten())
-    assert float(squared_norm(module)) == pytest.approx(total, rel=1e-12)
+    assert squared_norm(module).item() == pytest.approx(total, rel=1e-12)
 
 
 @pytest.mark.parametrize("temperature", TEMPERATURES)
