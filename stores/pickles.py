@@ -46,10 +46,14 @@ class _Reader(pickle.Unpickler):
 
 
 def _type(spec: Any, *how: bool) -> Any:
-    """`numpy.dtype(…)`, but for records: what is in them can be changed once an array is made."""
+    """`numpy.dtype(…)`, but for records and objects.
+
+    What is in a record can be changed once an array is made; a list of objects that is too short
+    for its array ends the process.
+    """
     found = np.dtype(spec, *how)
-    if found.kind == "V":
-        raise pickle.UnpicklingError("it asks for records, which is not allowed")
+    if found.kind in "VO":
+        raise pickle.UnpicklingError("it asks for records or objects, which is not allowed")
     return found
 
 
@@ -81,7 +85,7 @@ def read_pickle(path: Path) -> Any:
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}.") from error
     except (
-        *(pickle.UnpicklingError, EOFError, AttributeError, ImportError, IndexError, KeyError),
+        *(pickle.UnpicklingError, EOFError, AttributeError, ImportError, LookupError),
         *(TypeError, ValueError, MemoryError, OverflowError, UnicodeDecodeError),
     ) as error:
         raise DataError(

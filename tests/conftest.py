@@ -6,6 +6,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["HF_HUB_OFFLINE"] = "1"
 # A failed assertion in llama.cpp would leave a debugger behind that holds our output open.
 os.environ["GGML_NO_BACKTRACE"] = "1"
+# pytest-xdist tells its workers a width, which is not the terminal of what they start.
+os.environ.pop("COLUMNS", None)
 
 import json
 import shutil

@@ -84,7 +84,8 @@ def test_a_nodes_life_has_a_text_per_hop_and_the_calls_that_led_to_it(db):
             if one.status == "unchanged":
                 continue
             assert behind and behind[0].turn == 0
-            assert one.turns == 1 + max(row.turn for row in behind)
+            # A repair that a node of equal evidence had asked for is in that node's life.
+            assert one.turns >= 1 + max(row.turn for row in behind)
             if one.status == "written":
                 last = calls.whole(db, behind[-1].id)
                 assert last.row.status == "accepted" and last.key == one.key
