@@ -50,7 +50,9 @@ def _from_npz(path: Path) -> Mapping[str, Floats]:
         ids, rows = read_npz(path, f"{kind}_ids", f"{kind}s")
         if rows.ndim != 2 or len(ids) != len(rows):
             raise ValueError(f"{kind}s has shape {rows.shape} for {len(ids)} ids")
-        names = (f"{kind}:{id}" for id in ids.astype(str).tolist())
+        names = [f"{kind}:{id}" for id in ids.astype(str).tolist()]
+        if len(set(names)) < len(names):
+            raise _doubled(path)
         found |= dict(zip(names, rows.astype(np.float32), strict=True))
     return found
 
@@ -58,14 +60,18 @@ def _from_npz(path: Path) -> Mapping[str, Floats]:
 def _from_parquet(path: Path) -> Mapping[str, Floats]:
     table = pq.read_table(path, columns=["node", "vector"])
     if len(table) != len(table["node"].unique()):
-        raise DataError(
-            f"--embeddings {path.name} names some nodes more than once.",
-            hint="Of several hops, take one: python cli.py export --hop N",
-        )
+        raise _doubled(path)
     vectors = [np.array(one, dtype=np.float32) for one in table["vector"].to_pylist()]
     if any(vector.ndim != 1 for vector in vectors):
         raise ValueError("a vector is no list of numbers")
     return dict(zip(map(str, table["node"].to_pylist()), vectors, strict=True))
+
+
+def _doubled(path: Path) -> DataError:
+    return DataError(
+        f"--embeddings {path.name} names some nodes more than once.",
+        hint="Of several hops, take one: python cli.py export --hop N",
+    )
 
 
 def _from_pickles(folder: Path, data: Path) -> Mapping[str, Floats]:

@@ -181,6 +181,13 @@ def test_a_parquet_file_that_holds_something_else_is_refused(columns, tmp_path):
         read_embeddings(tmp_path / "t.parquet", tmp_path, arrays(["a"], []))
 
 
+@BOTH
+def test_a_node_with_two_embeddings_is_refused(name, tmp_path):
+    WRITERS[name](tmp_path / name, ["a", "a", "b"], ["x"], np.eye(3), np.ones((1, 3)))
+    with pytest.raises(DataError, match=f"{name} names some nodes more than once"):
+        read_embeddings(tmp_path / name, tmp_path, arrays(["a", "b"], ["x"]))
+
+
 @pytest.mark.parametrize("name", ["none.npz", "none.parquet"])
 def test_a_file_that_is_not_there_is_told(name, tmp_path):
     with pytest.raises(DataError, match=rf"{name} cannot be read"):
