@@ -115,6 +115,7 @@ def test_those_that_fell_back_are_paged_by_hop_and_node(db):
     assert found == every
     some = [row.node for row in nodes.fallen(db, run.id, hop=1).rows]
     assert some == [node for hop, node in every if hop == 1]
+    assert sum(count for _, count in nodes.reasons(db, run.id, hop=1)) == len(some) < len(every)
 
 
 def test_descriptions_are_found_by_run_hop_and_node(db):
