@@ -42,7 +42,7 @@ ITEM_COLUMNS = (
     *("brand", "store", "price", "features", "feature"),
 )
 # Without its semicolon a name is more often a part of an address (`?x=1&copy=2`) than a sign.
-ENTITY = re.compile("&(?:#\\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
+ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
 BREAK = re.compile(r"<br\s*/?>", re.IGNORECASE)
 
 
