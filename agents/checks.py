@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from agents.models.base import Answer
 from agents.orders import instruction_like
 from agents.replies import Profile, Refinement, Reply
+from prompts.languages import LANGUAGES
 from prompts.untrusted import CLOSE, OPEN, clean
 
 NOTHING = "None"
@@ -123,16 +124,6 @@ def _json_object(text: str) -> Any:
     return found
 
 
-_LANGUAGES = {
-    "arabic": "ar", "chinese": "zh", "czech": "cs", "danish": "da", "dutch": "nl", "english": "en",
-    "finnish": "fi", "french": "fr", "german": "de", "greek": "el", "hebrew": "he", "hindi": "hi",
-    "hungarian": "hu", "indonesian": "id", "italian": "it", "japanese": "ja", "korean": "ko",
-    "norwegian": "no", "persian": "fa", "polish": "pl", "portuguese": "pt", "romanian": "ro",
-    "russian": "ru", "spanish": "es", "swedish": "sv", "thai": "th", "turkish": "tr",
-    "ukrainian": "uk", "vietnamese": "vi",
-}  # fmt: skip
-
-
 def other_language(text: str, wanted: str) -> str:
     """The language a text is clearly written in when it is not `wanted`, or nothing.
 
@@ -144,7 +135,7 @@ def other_language(text: str, wanted: str) -> str:
     found, certainty = _identifier().classify(text[:300])
     if found == code or certainty < 0.95:
         return ""
-    names = {code: name.capitalize() for name, code in _LANGUAGES.items()}
+    names = {code: name.capitalize() for name, code in LANGUAGES.items()}
     return names.get(found, f"another language ({found})")
 
 
@@ -158,7 +149,7 @@ def prepare(language: str | None) -> None:
 def _code(language: str) -> str | None:
     """The code of a language given by its English name or by its code."""
     name = language.casefold()
-    return name if name in _LANGUAGES.values() else _LANGUAGES.get(name)
+    return name if name in LANGUAGES.values() else LANGUAGES.get(name)
 
 
 def _speaks(code: str, text: str) -> bool:
@@ -179,5 +170,5 @@ def _identifier() -> Any:
     from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
     identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
-    identifier.set_languages(set(_LANGUAGES.values()) & set(identifier.labels))
+    identifier.set_languages(set(LANGUAGES.values()) & set(identifier.labels))
     return identifier

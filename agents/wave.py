@@ -88,9 +88,13 @@ async def draft(state: Wave, runtime: Runtime[Context]) -> Wave:
 
 
 async def repair_rejected(state: Wave, runtime: Runtime[Context]) -> Wave:
-    """Ask again, with the complaint, about the nodes whose reply was rejected."""
+    """Ask again, with the complaint, about the nodes whose reply was rejected.
+
+    Who said the same again, and heard the same of it, is not asked: the ledger would answer.
+    """
     desk = runtime.context.desk
-    again = [repair(desk, asked) for asked in _rejected(state)]
+    mended = [(asked, repair(desk, asked)) for asked in _rejected(state)]
+    again = [one for asked, one in mended if one.key != asked.question.key]
     desk.tally.repaired += len(again)
     return {
         "asked": {**state["asked"], **await _ask_all(desk, again)},

@@ -28,7 +28,7 @@ REQUEST = Request(
 
 
 def far(url: str, model: str = "m", **changes: Any) -> OpenAIModel:
-    return OpenAIModel(Connection("openai", model, url, **{"timeout": 10.0, **changes}))
+    return OpenAIModel(Connection("openai", model, url, **{"timeout": 120.0, **changes}))
 
 
 def unused_address() -> str:

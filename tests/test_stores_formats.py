@@ -204,6 +204,44 @@ def test_amazon_reviews_are_recognised(tmp_path, review):
     assert brought(src, tmp_path / "out") == [("A1", "B1", 2.0, 1095465600.0, "It broke.", "Bad")]
 
 
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("the &#34;wah&#34; &amp; more", 'the "wah" & more'),
+        ("one<br />two<BR>three", "one\ntwo\nthree"),
+        ("&lt;script&gt;alert(1)&lt;/script&gt;", "<script>alert(1)</script>"),
+        ("&amp;lt;br&amp;gt; &#38;#34;", "&lt;br&gt; &#34;"),
+        ("&lt;br /&gt;", "<br />"),
+        ("?a=1&copy=2, AT&T, R&B; D&notit;", "?a=1&copy=2, AT&T, R&B; D&notit;"),
+        ("&oacute;&#x2019;&hellip;", "ó’…"),
+        ("a&#0;b&#xD800;c", "a\ufffdb\ufffdc"),
+    ],
+)
+def test_texts_that_amazon_cut_out_of_web_pages_are_read_as_they_were_shown(
+    tmp_path, written, read
+):
+    """Once, in texts and never in ids."""
+    review = OLD | {"reviewerID": "A&#34;1", "reviewText": written, "summary": written}
+    item = {"asin": "B1", "title": written, "description": [written], "categories": [[written]]}
+    src = put(tmp_path / "reviews.json", json.dumps(review) + "\n")
+    meta = put(tmp_path / "meta.json", json.dumps(item) + "\n")
+    import_data(src, tmp_path / "out", items=meta)
+    found = read_source(tmp_path / "out")
+    (row,) = found.rows
+    assert (row.user, row.review, row.summary) == ("A&#34;1", read, read)
+    texts = found.items["B1"].texts
+    assert set(texts) == {"title", "description", "categories"} and {*texts.values()} == {read}
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".csv"])
+def test_a_text_of_another_format_stays_as_it_is_also_where_it_looks_like_html(tmp_path, suffix):
+    body = {"user_id": "a", "item_id": "x", "review": "&#34;ok&#34;<br />"}
+    table = "\n".join(map(",".join, (body, body.values())))
+    lines = json.dumps(body) if suffix == ".jsonl" else table
+    src = put(tmp_path / f"mine{suffix}", lines + "\n")
+    assert brought(src, tmp_path / "out")[0][4] == body["review"]
+
+
 @pytest.mark.parametrize("loose", [False, True], ids=["json", "loose"])
 def test_amazon_items_keep_what_describes_them_and_nothing_summed_over_ratings(tmp_path, loose):
     item = {"asin": "B1", "title": "Bob's Wah", "description": ["A pedal.", "Loud."]} | {

@@ -13,7 +13,7 @@ from benchmarks.big_ledger import fill
 from errors import StoreError, UsageError
 from stores.ledger import Ledger
 from stores.rows import Outcome
-from stores.trails import calls, figures
+from stores.trails import calls, figures, nodes
 from stores.trails.filters import FACETS, Facets, Filter, fits, named
 from stores.trails.reading import reading
 from stores.trails.stream import every
@@ -199,20 +199,31 @@ def test_a_call_that_is_not_there_is_told(db):
 
 
 def test_nodes_that_share_an_answer_lead_to_the_same_calls(tmp_path):
-    asked = replace(CALL, key="shared", node="item:1")
+    """Whoever came first made the question, or a repair of it; either life shows both."""
+    opening = (("system", "be brief"), ("user", "what is it?"))
+    said = (("assistant", "no"), ("user", "more"))
+    first = replace(CALL, key="first", node="item:1", messages=opening, status="rejected")
+    second = replace(
+        CALL, key="shared", node="item:2", messages=(*opening, *said), turn=1, reply="Same."
+    )
     with Ledger(tmp_path / "ledger.sqlite") as ledger:
 
         async def write():
-            await ledger.record(asked)
+            for one in (first, second):
+                await ledger.record(one)
             both = [
-                Outcome(f"item:{n}", 0, "written", 1, "", "p@1:abc", "m", "Same.", "shared")
+                Outcome(f"item:{n}", CALL.hop, "written", 2, "", "p@1:abc", "m", "Same.", "shared")
                 for n in (1, 2)
             ]
             await ledger.settle("r", both)
 
         asyncio.run(write())
     with reading(tmp_path) as db:
-        assert [row.node for row in calls.behind(db, "item:2", 0, "shared")] == ["item:1"]
+        for node in ("item:1", "item:2"):
+            (one,) = nodes.life(db, node)
+            assert [row.id for row in calls.behind(db, one)] == [1, 2]
+        assert [row.id for row in calls.whole(db, 1).question] == [1, 2]
+        assert [row.id for row in calls.whole(db, 2).question] == [1, 2]
 
 
 def test_the_same_question_to_another_model_is_another_question(tmp_path):
@@ -221,11 +232,13 @@ def test_the_same_question_to_another_model_is_another_question(tmp_path):
         async def record():
             await ledger.record(replace(CALL, key="one"))
             await ledger.record(replace(CALL, key="two", model="another"))
+            told = Outcome(CALL.node, CALL.hop, "written", 1, "", "p@1:abc", "m", "So.", "two")
+            await ledger.settle(CALL.run, [told])
 
         asyncio.run(record())
     with reading(tmp_path) as db:
         assert [row.id for row in calls.whole(db, 1).question] == [1]
-        assert [row.id for row in calls.behind(db, CALL.node, CALL.hop, "two")] == [2]
+        assert [row.id for row in calls.behind(db, *nodes.life(db, CALL.node))] == [2]
 
 
 def test_looking_goes_on_beside_a_writer_and_sees_one_moment(tmp_path):

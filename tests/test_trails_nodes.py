@@ -80,12 +80,10 @@ def test_a_nodes_life_has_a_text_per_hop_and_the_calls_that_led_to_it(db):
         life = nodes.life(db, node)
         assert [one.hop for one in life] == [0, 1, 2]
         for one in life:
-            behind = calls.behind(db, node, one.hop, one.key)
+            behind = calls.behind(db, one)
             if one.status == "unchanged":
                 continue
-            assert behind and behind[0].turn == 0
-            # A repair that a node of equal evidence had asked for is in that node's life.
-            assert one.turns >= 1 + max(row.turn for row in behind)
+            assert sorted({row.turn for row in behind}) == list(range(one.turns))
             if one.status == "written":
                 last = calls.whole(db, behind[-1].id)
                 assert last.row.status == "accepted" and last.key == one.key
@@ -98,7 +96,7 @@ def test_a_node_that_fell_back_says_why_and_its_replies_were_rejected(db):
     for row in page.rows:
         (one,) = [one for one in nodes.life(db, row.node) if one.hop == row.hop]
         assert (one.status, one.model) == (row.status, "extractive")
-        behind = calls.behind(db, row.node, row.hop, one.key)
+        behind = calls.behind(db, one)
         assert behind[-1].status == "rejected" and behind[-1].reason == row.reason != ""
     assert sum(count for _, count in nodes.reasons(db, run.id)) == len(page.rows)
 
@@ -117,6 +115,7 @@ def test_those_that_fell_back_are_paged_by_hop_and_node(db):
     assert found == every
     some = [row.node for row in nodes.fallen(db, run.id, hop=1).rows]
     assert some == [node for hop, node in every if hop == 1]
+    assert sum(count for _, count in nodes.reasons(db, run.id, hop=1)) == len(some) < len(every)
 
 
 def test_descriptions_are_found_by_run_hop_and_node(db):

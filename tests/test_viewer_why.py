@@ -11,7 +11,8 @@ from stores.rows import Outcome
 from stores.trails.nodes import life
 from stores.trails.reading import reading
 from viewer.evidence import shown, told
-from viewer.why import why
+from viewer.pages import environment
+from viewer.why import Source, why
 
 SETTINGS = {"neighbours": 6, "sampling": "uniform", "seed": 0, "mode": "append"}
 RUN = "r1"
@@ -107,6 +108,15 @@ def test_a_users_profile_was_shown_titles_profiles_and_own_reviews(db, graph):
         (one.what, one.node, one.hop, one.text) for one in texts
     }
     assert {one.node for one in texts if one.hop == 0} == {"item:boots", "item:map"}
+
+
+def test_of_many_texts_with_a_word_a_few_are_open_and_one_click_shows_the_rest():
+    found = tuple(Source(f"user:u{n}", "review", None, []) for n in range(5))
+    ask = '{% import "macros.html" as m %}{{ m.sources(found, none, "") }}'
+    html = environment().from_string(ask).render(found=found)
+    first, rest = html.split("<details>")
+    assert [f"u{n}<" in first for n in range(5)] == [True] * 3 + [False] * 2
+    assert [f"u{n}<" in rest for n in range(5)] == [False] * 3 + [True] * 2
 
 
 def test_a_node_that_the_data_no_longer_has_was_shown_nothing(db, graph):

@@ -1,6 +1,7 @@
 """The flags that several verbs share, and how a verb prints what it found."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -52,3 +53,11 @@ def printed(values: dict[str, Any], as_json: bool) -> None:
         return
     for key, value in values.items():
         print(f"{key}: {json.dumps(value, ensure_ascii=False, default=str)}")
+
+
+def told(found: dict[str, Any], as_json: bool, show: Callable[[dict[str, Any]], None]) -> None:
+    """One JSON object, or what `show` makes of it for a person."""
+    if as_json:
+        printed(found, as_json)
+    else:
+        show(found)

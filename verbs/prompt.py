@@ -1,10 +1,10 @@
 """The verbs `prompts …`: versioned templates, what they cost, what they say. `cli.py` adds them."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from verbs.flags import SAMPLE, AsJson, Data, Workspace, printed
+from verbs.flags import SAMPLE, AsJson, Data, Workspace, printed, told
 
 app = typer.Typer(help="The words that models are told: versions, cost, changes.")
 
@@ -21,7 +21,7 @@ def prompts_list(data: Data = SAMPLE, workspace: Workspace = None, as_json: AsJs
     from verbs.prompting import listed
     from verbs.prompts_shown import show_list
 
-    _told(listed(workspace_of(data, workspace)), as_json, show_list)
+    told(listed(workspace_of(data, workspace)), as_json, show_list)
 
 
 @app.command("show")
@@ -33,7 +33,7 @@ def prompts_show(
     from verbs.prompting import shown
     from verbs.prompts_shown import show_file
 
-    _told(shown(workspace_of(data, workspace), name), as_json, show_file)
+    told(shown(workspace_of(data, workspace), name), as_json, show_file)
 
 
 @app.command("render")
@@ -50,7 +50,7 @@ def prompts_render(
     from verbs.prompting import rendered
     from verbs.prompts_shown import show_messages
 
-    _told(rendered(data, workspace, name, node, hop, run), as_json, show_messages)
+    told(rendered(data, workspace, name, node, hop, run), as_json, show_messages)
 
 
 @app.command("diff")
@@ -68,7 +68,7 @@ def prompts_diff(
     from verbs.prompting import compared
     from verbs.prompts_shown import show_difference
 
-    _told(compared(workspace_of(data, workspace), a, b), as_json, show_difference)
+    told(compared(workspace_of(data, workspace), a, b), as_json, show_difference)
 
 
 @app.command("check")
@@ -80,7 +80,7 @@ def prompts_check(
     from verbs.prompts_shown import show_check
 
     found = checked(data, workspace)
-    _told(found, as_json, show_check)
+    told(found, as_json, show_check)
     if not found["ok"]:
         raise typer.Exit(2)
 
@@ -97,10 +97,3 @@ def prompts_eject(
     from verbs.prompting import ejected
 
     printed(ejected(workspace_of(data, workspace), name), as_json)
-
-
-def _told(found: dict[str, Any], as_json: bool, show: Any) -> None:
-    if as_json:
-        printed(found, as_json)
-    else:
-        show(found)

@@ -1,12 +1,12 @@
 """The verbs `traces …`: every call, by run, node, hop and status. `cli.py` adds them."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from errors import UsageError
-from verbs.flags import SAMPLE, AsJson, Data, Workspace, printed
+from verbs.flags import SAMPLE, AsJson, Data, Workspace, printed, told
 
 app = typer.Typer(help="Every call: what was sent, what came back, what became of it.")
 
@@ -52,7 +52,7 @@ def traces_list(
     given = Filter(run, node, hop, stage, status, prompt, model)
     with reading(workspace_of(data, workspace)) as db:
         found = listed(db, given, slow, cost, after, limit)
-    _told(found, as_json, show_list)
+    told(found, as_json, show_list)
 
 
 @app.command("show")
@@ -70,7 +70,7 @@ def traces_show(
 
     with reading(workspace_of(data, workspace)) as db:
         found = whole(db, call)
-    _told(found, as_json, show_call)
+    told(found, as_json, show_call)
 
 
 @app.command("node")
@@ -90,7 +90,7 @@ def traces_node(
     folder = workspace_of(data, workspace)
     with reading(folder) as db:
         found = life(db, folder, data, node, run)
-    _told(found, as_json, show_node)
+    told(found, as_json, show_node)
 
 
 @app.command("stats")
@@ -123,7 +123,7 @@ def traces_stats(
         found = summed(db, given, by or ["stage", "hop", "prompt", "model"])
     if plot is not None:
         found["plot"] = str(draw(found, plot))
-    _told(found, as_json, show_stats)
+    told(found, as_json, show_stats)
 
 
 @app.command("replay")
@@ -143,7 +143,7 @@ def traces_replay(
     from verbs.traces_shown import show_replay
 
     found = replayed(workspace_of(data, workspace), data, call, model, prompt)
-    _told(found, as_json, show_replay)
+    told(found, as_json, show_replay)
     if found["replay"]["status"] == "failed":
         raise typer.Exit(3)
 
@@ -185,10 +185,3 @@ def traces_export(
         else:
             found = exported(db, wanted(db, given), Path(str(out)))
     printed(found, as_json)
-
-
-def _told(found: dict[str, Any], as_json: bool, show: Any) -> None:
-    if as_json:
-        printed(found, as_json)
-    else:
-        show(found)

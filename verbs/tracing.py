@@ -85,7 +85,7 @@ def life(
     hops, before = [], ""
     for one in outcomes:
         pieces = compared(before, one.text) if one.hop else []
-        behind = calls.behind(db, node, one.hop, one.key)
+        behind = calls.behind(db, one)
         hops.append(
             {
                 "hop": one.hop,

@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import cast, get_args
 
 from starlette.requests import Request
@@ -64,16 +64,15 @@ def call(request: Request) -> Response:
 
 
 def _wanted(request: Request) -> Filter:
-    wanted = Filter(
+    return Filter(
         run=word_of(request, "run"),
         node=word_of(request, "node"),
-        hop=number_of(request, "hop"),
         stage=word_of(request, "stage"),
         status=word_of(request, "status"),
         prompt=word_of(request, "prompt"),
         model=word_of(request, "model"),
+        repairs=_REPAIRS.get(word_of(request, "repairs") or ""),
     )
-    return replace(wanted, repairs=_REPAIRS.get(request.query_params.get("repairs", "")))
 
 
 def _choices(db: sqlite3.Connection) -> dict[str, list[str]]:

@@ -141,7 +141,7 @@ def _column(
     evidence: Sequence[Shown] = ()
     if place is not None:
         evidence = shown(db, place.graph, told(run.id, run.settings), one.node, one.hop)
-    led = calls.behind(db, one.node, one.hop, one.key)
+    led = calls.behind(db, one)
     sources = [text.text for text in evidence if text.node != one.node or text.hop is None]
     language = language_code(run.settings.get("language"))
     return Column(

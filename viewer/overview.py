@@ -126,7 +126,7 @@ def fallen_page(request: Request) -> Response:
     with sources.reading() as db:
         run = trails.run(db, word_of(request, "run") or "last")
         found = nodes.fallen(db, run.id, hop, after)
-        reasons = nodes.reasons(db, run.id)
+        reasons = nodes.reasons(db, run.id, hop)
         stages = trails.stages(db, run.id)
     hops = sorted({stage.hop for stage in stages if stage.nodes})
     return page(

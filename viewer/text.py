@@ -5,9 +5,10 @@ overrides, zero-width characters, control codes) are shown by their number.
 """
 
 import re
-from collections.abc import Mapping
 
 from markupsafe import Markup, escape
+
+from prompts.languages import LANGUAGES
 
 # Joiners (U+200C, U+200D) and variation selectors are needed to write; these are not.
 _HIDDEN = re.compile(
@@ -16,15 +17,6 @@ _HIDDEN = re.compile(
     "\U000e0000-\U000e007f]"
 )
 _FENCED = re.compile(r"⟦[\w ]{1,40}: [^⟦⟧]*⟧")
-# Where the language decides which glyphs are right, how lines break and what a reader-aloud says.
-_CODES: Mapping[str, str] = {
-    "arabic": "ar", "chinese": "zh", "czech": "cs", "danish": "da", "dutch": "nl", "english": "en",
-    "finnish": "fi", "french": "fr", "german": "de", "greek": "el", "hebrew": "he", "hindi": "hi",
-    "hungarian": "hu", "indonesian": "id", "italian": "it", "japanese": "ja", "korean": "ko",
-    "norwegian": "no", "persian": "fa", "polish": "pl", "portuguese": "pt", "romanian": "ro",
-    "russian": "ru", "spanish": "es", "swedish": "sv", "thai": "th", "turkish": "tr",
-    "ukrainian": "uk", "vietnamese": "vi",
-}  # fmt: skip
 
 
 def shown(text: str) -> Markup:
@@ -57,10 +49,13 @@ def fenced(text: str) -> Markup:
 
 
 def language_code(name: object) -> str:
-    """The code for an HTML `lang`, from a language's English name or code; "" where unknown."""
+    """The code for an HTML `lang`, from a language's English name or code; "" where unknown.
+
+    It decides which glyphs are right, how lines break and what a reader-aloud says.
+    """
     plain = str(name or "").strip().casefold()
-    if plain in _CODES:
-        return _CODES[plain]
+    if plain in LANGUAGES:
+        return LANGUAGES[plain]
     return plain if re.fullmatch(r"[a-z]{2,3}(-[a-z0-9]{2,8})*", plain) else ""
 
 

@@ -14,7 +14,8 @@ from stores.trails.nodes import Described, life
 from viewer.evidence import Shown, Told, shown
 from viewer.words import Piece, passages, says
 
-MOST_SOURCES = 12
+# Of more neighbours than a run hears by default, not every text is followed.
+MOST_SOURCES = 24
 
 
 @dataclass(frozen=True, slots=True)

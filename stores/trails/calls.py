@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from errors import UsageError
 from stores.trails.filters import FACETS, Facets, Filter, fits
+from stores.trails.nodes import Described
 from stores.trails.runs import REPLAY
 
 Order = Literal["newest", "slowest", "dearest"]
@@ -117,7 +118,10 @@ def whole(db: sqlite3.Connection, id: int) -> WholeCall:
     named = [(role, name) for role, name in json.loads(messages)]
     bodies = texts(db, [name for _, name in named] + ([reply] if reply else []))
     told = json.loads(parameters)
-    question, experiments = _around(db, row, key, named)
+    if row.node:
+        question, experiments = _around(db, row, named, row.run, _last_key(db, row))
+    else:
+        question, experiments = _rows(db, "calls.key = ? ORDER BY calls.id", key), []
     return WholeCall(
         row=row,
         key=key,
@@ -130,22 +134,22 @@ def whole(db: sqlite3.Connection, id: int) -> WholeCall:
     )
 
 
-def behind(db: sqlite3.Connection, node: str, hop: int, key: str) -> list[CallRow]:
+def behind(db: sqlite3.Connection, one: Described) -> list[CallRow]:
     """The calls that led to a node's text at a hop, in the order they were made.
 
-    `key` is what the node's outcome says (`nodes.Described.key`). Nodes with equal evidence share
-    one answer, so the calls may be about another node; where the key is not known ("", a ledger of
-    an older version) they are all calls about this node at this hop.
+    Nodes with equal evidence share answers and repairs, so calls may be about another node. Where
+    the outcome's key is not known (a ledger of an older version) they are all calls about this node
+    at this hop.
     """
     last = db.execute(
         f"SELECT {COLUMNS}, messages FROM calls WHERE key = ?"
         " ORDER BY status = 'accepted' DESC, id DESC LIMIT 1",
-        (key,),
+        (one.key,),
     ).fetchone()
-    if key and last is not None:
+    if one.key and last is not None:
         row = CallRow(*last[:-1])
-        return _around(db, row, key, json.loads(last[-1]))[0]
-    rows = _rows(db, "calls.node = ? AND calls.hop = ? ORDER BY calls.id", node, hop)
+        return _around(db, row, json.loads(last[-1]), one.run, one.key)[0]
+    rows = _rows(db, "calls.node = ? AND calls.hop = ? ORDER BY calls.id", one.node, one.hop)
     return [row for row in rows if row.stage != REPLAY]
 
 
@@ -166,27 +170,53 @@ def texts(db: sqlite3.Connection, hashes: list[str]) -> dict[str, str]:
     return dict(rows.fetchall())
 
 
+def _last_key(db: sqlite3.Connection, row: CallRow) -> str:
+    """The last question that was asked about a call's node at its hop, in its run; "": unknown."""
+    found = db.execute(
+        "SELECT key FROM answered WHERE run = ? AND node = ? AND hop = ?",
+        (row.run, row.node, row.hop),
+    ).fetchone()
+    return found[0] if found else ""
+
+
 def _around(
-    db: sqlite3.Connection, row: CallRow, key: str, messages: list[Any]
+    db: sqlite3.Connection, row: CallRow, messages: list[Any], run: str, last: str
 ) -> tuple[list[CallRow], list[CallRow]]:
-    """The calls about the same question, and those that asked it again as an experiment."""
-    if not row.node:
-        return _rows(db, "calls.key = ? ORDER BY calls.id", key), []
+    """The calls about the same question, and those that asked it again as an experiment.
+
+    `last` is the key that it ended with in `run`. A call is recorded for the node that came first:
+    where some are missing, nodes of equal evidence made them, which ended with the same key.
+    """
+    question, experiments = _about(db, [row.node], row, messages)
+    turns = {one.turn for one, _ in question}
+    if turns != set(range(len(turns))) or last not in {"", *(key for _, key in question)}:
+        sharing = db.execute(
+            "SELECT node FROM answered WHERE run = ? AND hop = ? AND key = ?", (run, row.hop, last)
+        )
+        some = {row.node, *(node for (node,) in sharing)}
+        question, experiments = _about(db, sorted(some), row, messages)
+    return [one for one, _ in question], experiments
+
+
+def _about(
+    db: sqlite3.Connection, nodes: list[str], row: CallRow, messages: list[Any]
+) -> tuple[list[tuple[CallRow, str]], list[CallRow]]:
+    """What these nodes were asked at a call's hop: its question, with keys, and experiments."""
     rows = db.execute(
-        f"SELECT {COLUMNS}, messages, json_extract(parameters, '$.replay_of') FROM calls"
-        " WHERE node = ? AND hop = ? ORDER BY id",
-        (row.node, row.hop),
+        f"SELECT {COLUMNS}, key, messages, json_extract(parameters, '$.replay_of') FROM calls"
+        " WHERE node IN (SELECT value FROM json_each(?)) AND hop = ? ORDER BY id",
+        (json.dumps(nodes), row.hop),
     ).fetchall()
     # A repair shows the question and what was said to it: it begins with the question's messages.
     opening = [list(one) for one in messages[:2]]
     question, experiments = [], []
-    for *values, asked, origin in rows:
+    for *values, key, asked, origin in rows:
         one = CallRow(*values)
         if one.stage == REPLAY:
             if origin == row.id or one.id == row.id:
                 experiments.append(one)
         elif json.loads(asked)[:2] == opening and one.model == row.model:
-            question.append(one)
+            question.append((one, key))
     return question, experiments
 
 

@@ -1,6 +1,7 @@
 """Nodes: what became of one at each hop, which fell back and why, texts, ids by their beginning."""
 
 import json
+import re
 import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -145,21 +146,20 @@ def fallen(
     return FallenPage(tuple(found[:limit]), f"{last.hop}:{last.node}" if last else None)
 
 
-def reasons(db: sqlite3.Connection, run: str, most: int = 10) -> list[tuple[str, int]]:
-    """Why nodes fell back in a run, the commonest first, numbers in the reasons left out."""
+def reasons(
+    db: sqlite3.Connection, run: str, hop: int | None = None, most: int = 10
+) -> list[tuple[str, int]]:
+    """Why nodes fell back in a run (at a hop), the commonest first, without numbers in them."""
     counts: dict[str, int] = {}
-    for hop in _hops(db, run):
+    for one in [hop] if hop is not None else _hops(db, run):
         for status in BAD:
-            for (reason,) in db.execute(
-                "SELECT reason FROM outcomes INDEXED BY outcomes_by_status"
-                " WHERE run = ? AND hop = ? AND status = ? LIMIT 5000",
-                (run, hop, status),
+            for reason, count in db.execute(
+                "SELECT reason, count(*) FROM outcomes INDEXED BY outcomes_by_status"
+                " WHERE run = ? AND hop = ? AND status = ? GROUP BY reason",
+                (run, one, status),
             ):
-                plain = "".join("0" if sign.isdigit() else sign for sign in reason)
-                while "00" in plain:
-                    plain = plain.replace("00", "0")
-                plain = plain.replace("0", "…")
-                counts[plain] = counts.get(plain, 0) + 1
+                plain = re.sub(r"\d+", "…", reason)
+                counts[plain] = counts.get(plain, 0) + count
     return sorted(counts.items(), key=lambda one: -one[1])[:most]
 
 
