@@ -71,7 +71,7 @@ def same_step(model, batch, near):
 def test_with_all_neighbours_a_step_is_the_whole_graphs(body, align):
     model = made(body, align)
     batch = batch_of(model.backbone.graph, size=8)
-    near = around(model, torch.cat(batch[:3]), *[ALL] * 3)
+    near = around(model, torch.cat(batch), *[ALL] * 3)
     assert len(near.seeds_S) < NODES
     same_step(model, batch, near)
 
@@ -87,7 +87,7 @@ def test_so_it_is_with_negatives_where_the_batch_holds_every_node(body, align):
 def test_a_users_negatives_are_the_batchs_users():
     model = made("lightgcn", "contrastive", weight=1.0)
     batch = Batch(torch.tensor([0, 5, 5]), torch.tensor([12, 13, 14]), torch.tensor([15, 16, 17]))
-    near = around(model, torch.cat(batch[:3]), 50, 50, 50)
+    near = around(model, torch.cat(batch), 50, 50, 50)
     term = model.losses_near(batch, near)["align"]
     with torch.no_grad():
         model.alignment.text_HNT[:, [1, 2, 3, 4, *range(6, 12)]] = 9.0
@@ -97,7 +97,7 @@ def test_a_users_negatives_are_the_batchs_users():
 def test_l2_is_over_the_rows_that_were_read_and_every_other_parameter():
     model = made("lightgcn", "fusion", decay=0.5)
     batch = Batch(*torch.tensor([[0], [12], [13]]))
-    near = around(model, torch.cat(batch[:3]), 1, 1, 1)
+    near = around(model, torch.cat(batch), 1, 1, 1)
     assert len(near.nodes_M) < NODES
     rows = model.backbone.ego_Nd[near.nodes_M].square().sum()
     others = [p.square().sum() for n, p in model.named_parameters() if n != "backbone.ego_Nd"]

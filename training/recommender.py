@@ -47,7 +47,7 @@ class Recommender(nn.Module):
         ego_Md = F.embedding(near.nodes_M, self.backbone.ego_Nd, sparse=True)
         entered = self.alignment.enter(ego_Md, near)
         encoded = self.backbone.forward_near(entered.ego_Nd, entered.tap, near)
-        local = Batch(*(torch.searchsorted(near.seeds_S, rows) for rows in batch[:3]))
+        local = Batch(*(torch.searchsorted(near.seeds_S, rows) for rows in batch))
         dense = [p.square().sum() for p in self.parameters() if p is not self.backbone.ego_Nd]
         return {
             **self.backbone.losses(encoded, local),

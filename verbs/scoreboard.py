@@ -28,6 +28,11 @@ def board() -> Board:
     return Board(say=lambda words: console.print(words, highlight=False), epoch=epoch)
 
 
+def silent() -> Board:
+    """For a process that leaves telling to another."""
+    return Board(say=lambda words: None, epoch=lambda seed, one: None)
+
+
 def show_scores(found: Mapping[str, Any]) -> None:
     """A table of test metrics, with their deviation and the test against `none` where there are."""
     console = Console(stderr=True)

@@ -49,6 +49,12 @@ def train(
     epochs: Annotated[int, typer.Option(min=1, help="At most.")] = 3000,
     learning_rate: Annotated[float, typer.Option(min=1e-8)] = 1e-3,
     patience: Annotated[int, typer.Option(min=1, help="Validations without a gain.")] = 5,
+    fanout: Annotated[
+        str | None,
+        typer.Option(
+            help="Neighbours drawn in a step, a number a layer (10,5,5), instead of the whole graph."
+        ),
+    ] = None,
     mask_val: MaskVal = False,
     half: Annotated[
         bool, typer.Option("--half", help="Project text in bfloat16: faster, a little coarser.")
@@ -57,8 +63,12 @@ def train(
     fresh: Annotated[bool, typer.Option("--fresh", help="Train anew what was trained.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Train a graph recommender, aligned with the descriptions or not, and test it."""
+    """Train a graph recommender, aligned with the descriptions or not, and test it.
+
+    With several processes: torchrun --nproc-per-node 2 cli.py train …
+    """
     from training.experiment import Spec
+    from training.group import joined
     from training.presets import preset as settings_of
     from training.trainer import Plan
     from verbs import learning, scoreboard
@@ -79,17 +89,33 @@ def train(
         shuffled=shuffled,
         mask_val=mask_val,
         half=half,
-        plan=Plan(epochs=epochs, batch=batch, learning_rate=learning_rate, patience=patience),
+        plan=Plan(
+            epochs=epochs,
+            batch=batch,
+            learning_rate=learning_rate,
+            patience=patience,
+            fanouts=_fanouts(fanout),
+        ),
     )
-    with learning.ground(data, workspace) as place:
+    with joined() as group, learning.ground(data, workspace, group) as place:
         text, label = learning.no_text(place), "no-text"
         if align != "none":
             text, label = learning.text_of(place, hop, embeddings)
         lesson = learning.Lesson(spec, list(range(seeds)), device, fresh, tune)
-        summary = learning.train(place, lesson, text, label, scoreboard.board())
+        board = scoreboard.silent() if group.rank else scoreboard.board()
+        summary = learning.train(place, lesson, text, label, board)
+    if group.rank:
+        return
     scoreboard.show_scores(summary)
     if as_json:
         printed(summary, as_json)
+
+
+def _fanouts(given: str | None) -> tuple[int, ...]:
+    words = given.split(",") if given else []
+    if not all(word.strip().isdecimal() and int(word) for word in words):
+        raise UsageError(f"--fanout {given}: give a number above 0 for each layer, as 10,5,5.")
+    return tuple(map(int, words))
 
 
 @app.command()
