@@ -75,13 +75,13 @@ class Sampler:
     def parts(self, size: int) -> Iterator[tuple[Batch, float]]:
         """This rank's part of each batch of an epoch, and its length by that of an equal part.
 
-        `size` is the group's. The order is rank 0's, and every rank takes each n-th of a batch; a
-        last batch that has fewer triples than there are ranks goes with the one before.
+        `size` is the group's, a triple a rank at least. The order is rank 0's, and every rank takes
+        each n-th of a batch; a last batch too short for all ranks goes with the one before.
         """
         graph, rank, ranks = self._graph, self._group.rank, self._group.size
         order = torch.randperm(len(self._usable), device=self._usable.device)
         order = self._usable[self._group.same(order)]
-        starts = list(range(0, len(order), size))
+        starts = list(range(0, len(order), max(size, ranks)))
         if len(starts) > 1 and len(order) - starts[-1] < ranks:
             starts.pop()
         stops = [*starts[1:], len(order)]
