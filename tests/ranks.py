@@ -39,14 +39,19 @@ def made(body, align, **options):
 
 
 def trained(group, body, align, fanouts, batches, **options):
-    """The parameters after a step a batch, of which this rank's part is every `size`-th triple."""
+    """Parameters after a step a batch, of which this rank's part is every `size`-th triple.
+
+    And the last gradient: Adam's steps are the same for sums as for means.
+    """
     model = made(body, align, **options)
     stepping = stepper(model, 0.05, fanouts, group)
     for number, batch in enumerate(batches):
         part = Batch(*(rows[group.rank :: group.size] for rows in batch))
         weight = len(part.users) * group.size / len(batch.users)
         stepping.step(part, number, weight)
-    return torch.cat([parameter.detach().flatten() for parameter in model.parameters()])
+    found = [parameter.detach() for parameter in model.parameters()]
+    found += [p.grad.to_dense() for p in model.parameters() if p.grad is not None]
+    return torch.cat([one.flatten() for one in found])
 
 
 def steps(group: Group) -> None:

@@ -58,6 +58,14 @@ def show_scores(found: Mapping[str, Any]) -> None:
         )
 
 
+def show_recall(found: Mapping[str, Any]) -> None:
+    """Of an approximate list, how much of the exact one such lists hold."""
+    for name, value in found.items():
+        if name.startswith("recall@"):
+            words = f"Approximate: its lists hold {value:.1%} of the best {name[7:].split('_')[0]}."
+            Console(stderr=True).print(words, highlight=False)
+
+
 def show_items(title: str, rows: Sequence[Mapping[str, Any]]) -> None:
     """A line per item or node."""
     console = Console(stderr=True)

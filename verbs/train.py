@@ -14,6 +14,9 @@ RunName = Annotated[
     str | None, typer.Option("--run", help="A training run; the newest by default.")
 ]
 Top = Annotated[int, typer.Option("--top", "-k", min=1, help="How many.")]
+Ann = Annotated[
+    bool, typer.Option("--ann", help="Search approximately, by an index made once (extra [ann]).")
+]
 Hop = Annotated[
     str | None, typer.Option(help="Whose texts: a hop, or all; the last one by default.")
 ]
@@ -146,13 +149,15 @@ def recommend(
     workspace: Workspace = None,
     run: RunName = None,
     top: Top = 10,
+    ann: Ann = False,
     as_json: AsJson = False,
 ) -> None:
     """The items a trained run recommends to a user."""
     from verbs import answers, scoreboard
 
     with answers.desk(data, workspace, run) as at:
-        found = answers.recommend(at, user, top)
+        found = answers.recommend(at, user, top, ann)
+    scoreboard.show_recall(found)
     scoreboard.show_items(f"For user {user}, by {found['run']}:", found["items"])
     if as_json:
         printed(found, as_json)
@@ -166,13 +171,15 @@ def similar(
     workspace: Workspace = None,
     run: RunName = None,
     top: Top = 10,
+    ann: Ann = False,
     as_json: AsJson = False,
 ) -> None:
     """The items nearest to an item."""
     from verbs import answers, scoreboard
 
     with answers.desk(data, workspace, run) as at:
-        found = answers.similar(at, item, top, by)
+        found = answers.similar(at, item, top, by, ann)
+    scoreboard.show_recall(found)
     scoreboard.show_items(f"Near item {item}, by {by} embeddings:", found["items"])
     if as_json:
         printed(found, as_json)
