@@ -2,13 +2,13 @@
 
     level 0  ──block 1──►  level 1  ──block 2──►  …  ──block L──►  level L = the seeds
 
-A level holds the nodes of the level above and the neighbours drawn for them. Of a row with at most
-k entries all are taken. Of a longer one its list of entries is cut into k equal pieces and one
-entry is drawn in each (stratified sampling, Horvitz-Thompson weights): each entry is expected k/degree
-times and its value is scaled by degree/k, so a block's product is an unbiased estimate of the
-graph's, and as blocks are drawn one after the other, so are powers of the matrix. The time is that
-of the entries drawn, whatever the degrees. PyG's samplers need a compiled package (pyg-lib) for
-their speed and have no such weights; this is a dozen tensor operations on the graph's device.
+A level holds the seeds, of which the readout takes every layer, and the neighbours drawn for the
+level above. Of a row with at most k entries all are taken. A longer one is cut into k equal pieces
+and one entry is drawn in each (stratified sampling with Horvitz-Thompson weights): an entry is
+expected k/degree times and its value scaled by degree/k, so that a block's product is an unbiased
+estimate of the graph's and, each block being drawn anew, the blocks' product one of its power. The
+time is that of the entries drawn, whatever the degrees. PyG's samplers need a compiled package
+(pyg-lib) and have no such weights; this is a dozen tensor operations on the graph's device.
 
 E stored entries of the graph, S seeds, M nodes of level 0, n rows and m columns of a block.
 """
@@ -62,10 +62,10 @@ class Neighbours:
         for fanout in self.fanouts:
             rows = levels[-1]
             entry_e, crow_n1, scale_e = self._drawn(rows, fanout)
-            wanted = torch.cat([rows, self.adjacency.col_E[entry_e]])
+            wanted = torch.cat([seeds_S, self.adjacency.col_E[entry_e]])
             level, place = wanted.unique(return_inverse=True)
             value_e = self.value_E[entry_e] * scale_e
-            blocks.append(Block(crow_n1, place[len(rows) :], value_e, len(level)))
+            blocks.append(Block(crow_n1, place[len(seeds_S) :], value_e, len(level)))
             levels.append(level)
         levels.reverse()
         blocks.reverse()
