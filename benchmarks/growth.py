@@ -1,14 +1,14 @@
 """How training grows: LightGCN without text on made graphs of 10^5 to 10^7 interactions.
 
-    python -m benchmarks.growth [--most 10000000] [--steps 20] [--device auto] [--fanout 10,5,2]
+    python -m benchmarks.growth [--most 10000000] [--steps 20] [--device auto] [--fanout 10,2,1]
 
 Equal at every size: 20 interactions a user and 40 an item on average, eight in ten of them trained
 on, popularity and activity by the same power laws, width, layers, batch, and 1,000 users to
 evaluate. Every step walks the whole graph, so an epoch grows with the square of the interactions;
-with `--fanout` each size is trained a second time on sampled neighbourhoods. Of a long epoch only `--steps` steps are made, and the epoch is told as `~`: the drawing of its
-triples and as many steps as it has. Each size is trained in a process of its own, which reads its
-pairs from a file, so that the peak of memory is the training's: the interpreter, torch, the graph
-and the model.
+with `--fanout` each size is trained a second time, on sampled neighbourhoods. Of a long epoch only
+`--steps` steps are made, and it is told as `~`: the drawing of its triples and as many steps as it
+has. Each training is a process of its own, which reads its pairs from a file, so that the peak of
+memory is the training's: the interpreter, torch, the graph and the model.
 """
 
 import argparse
@@ -168,7 +168,8 @@ def main() -> None:
         found = in_its_own_process(count, given, fanout)
         epoch = ("~" if found["scaled"] else "") + f"{found['epoch']:.1f}"
         print(
-            f"{count:>12,} {'sampled' if fanout else 'whole':>7} {count // PER_USER + count // PER_ITEM:>9,} {found['build']:>8.2f}"
+            f"{count:>12,} {'sampled' if fanout else 'whole':>7}"
+            f" {count // PER_USER + count // PER_ITEM:>9,} {found['build']:>8.2f}"
             f" {found['draw']:>7.3f} {found['step'] * 1e3:>8.1f} {found['steps']:>6} {epoch:>9}"
             f" {found['evaluate']:>11.2f} {found['peak']:>9.2f} {found['device_peak']:>7.2f}",
             flush=True,

@@ -30,7 +30,7 @@ def embeddings(items: int, dim: int) -> NDArray[np.float32]:
     nodes = random.standard_normal((rows, dim), dtype=np.float32) / 2
     nodes += random.standard_normal((200, dim), dtype=np.float32)[random.integers(200, size=rows)]
     nodes[USERS:] *= (random.pareto(3, size=(items, 1)).clip(max=5) + 0.2).astype(np.float32)
-    return nodes
+    return np.asarray(nodes, dtype=np.float32)
 
 
 def seconds_each(queries: int, nodes_ND: Floats, items: int, index: object | None) -> list[float]:

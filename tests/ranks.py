@@ -8,6 +8,7 @@ import copy
 import json
 import sys
 from collections import Counter
+from itertools import chain
 from typing import Any
 
 import torch
@@ -59,17 +60,18 @@ def steps(group: Group) -> None:
     torch.manual_seed(5)
     batches = list(Sampler(GRAPH).epoch(30))[:2]
     batches.append(Batch(*(rows[:7] for rows in batches[0])))
-    for row in (
+    for body, align, fanouts, options in (
         ("lightgcn", "none", (), {"keep": 1.0}),
         ("lightgcn", "fusion", (), {"keep": 1.0}),
         ("gccf", "none", (), {}),
+        ("sgl", "none", (), {"keep": 1.0}),
         ("simgcl", "none", (), {"noise": 0.0}),
         ("lightgcn", "none", (ALL, ALL), {"keep": 1.0}),
     ):
-        *what, options = row
-        ours = trained(group, *what, batches, **options)
-        alone = trained(ALONE, *what, batches, **options)
-        torch.testing.assert_close(ours, alone, rtol=1e-4, atol=2e-5, msg=lambda m: f"{row}: {m}")
+        ours = trained(group, body, align, fanouts, batches, **options)
+        alone = trained(ALONE, body, align, fanouts, batches, **options)
+        case = f"{body}, {align}, {fanouts}"
+        torch.testing.assert_close(ours, alone, rtol=1e-4, atol=2e-5, msg=case)
 
 
 def parts(group: Group) -> None:
@@ -77,12 +79,15 @@ def parts(group: Group) -> None:
     for size in (1, 7, 8, 30, 1000):
         torch.manual_seed(group.rank)
         drawn = list(Sampler(GRAPH, group).parts(size))
-        mine = [(u, i - GRAPH.users) for b, _ in drawn for u, i in zip(*map(list, b[:2]))]
-        counts = [(len(batch.users), weight) for batch, weight in drawn]
-        told = [None] * group.size
-        dist.all_gather_object(told, ([(int(u), int(i)) for u, i in mine], counts))
+        mine = [
+            (user, item - GRAPH.users)
+            for batch, _ in drawn
+            for user, item in zip(batch.users.tolist(), batch.liked.tolist(), strict=True)
+        ]
+        told: list[Any] = [None] * group.size
+        dist.all_gather_object(told, (mine, [(len(batch.users), w) for batch, w in drawn]))
         pairs, counts = zip(*told, strict=True)
-        assert Counter(sum(pairs, [])) == Counter(pairs_of(GRAPH)), size
+        assert Counter(chain(*pairs)) == Counter(pairs_of(GRAPH)), size
         for same_batch in zip(*counts, strict=True):
             lengths, weights = zip(*same_batch, strict=True)
             assert min(lengths) > 0 and max(lengths) - min(lengths) <= 1
@@ -100,24 +105,29 @@ def shared(group: Group) -> None:
 def going_on(group: Group) -> None:
     """A run that stopped after a validation goes on with the very same numbers, sampled or not."""
     for fanouts in ((), (2, 2)):
-        plan = Plan(epochs=7, batch=16, learning_rate=0.02, fanouts=fanouts)
         kept: list[dict[str, Any]] = []
-
-        def keep(progress: Progress) -> None:
-            if progress.epochs[-1].number == 3:
-                kept.append(copy.deepcopy(progress.as_dict()))
-
-        def run(progress: Progress, seed: int) -> tuple[list[Any], torch.Tensor]:
-            model = made("lightgcn", "generative")
-            torch.manual_seed(seed + group.rank)
-            found = fit(
-                model, Sampler(GRAPH, group), lambda: {METRIC: 0.5}, plan, progress, keep, group
-            )
-            return [epoch.terms for epoch in found.epochs], found.model["backbone.ego_Nd"]
-
-        terms, table = run(Progress(), 3)
-        again, same_table = run(Progress.from_dict(group.shared(kept[0])), 99)
+        terms, table = run(group, fanouts, Progress(), 3, kept)
+        stopped = Progress.from_dict(group.shared(kept[1]))
+        assert stopped.epochs[-1].number == 3
+        again, same_table = run(group, fanouts, stopped, 99, [])
         assert again == terms and torch.equal(table, same_table)
+
+
+def run(
+    group: Group, fanouts: tuple[int, ...], progress: Progress, seed: int, kept: list[Any]
+) -> tuple[list[dict[str, float]], torch.Tensor]:
+    """Seven epochs: their loss terms and the last table; `kept` gets what a checkpoint would."""
+    plan = Plan(epochs=7, batch=16, learning_rate=0.02, fanouts=fanouts)
+
+    def keep(now: Progress) -> None:
+        if now.epochs[-1].val:
+            kept.append(copy.deepcopy(now.as_dict()))
+
+    model = made("lightgcn", "generative")
+    torch.manual_seed(seed + group.rank)
+    sampler = Sampler(GRAPH, group)
+    found = fit(model, sampler, lambda: {METRIC: 0.5}, plan, progress, keep, group)
+    return [epoch.terms for epoch in found.epochs], found.model["backbone.ego_Nd"]
 
 
 def dying(group: Group) -> None:

@@ -3,11 +3,19 @@
 import pytest
 import torch
 
+from stores.arrays import load_arrays
 from tests.toy_graphs import batch_of, toy
+from tests.worlds import make
+from training.alignments import ALIGNMENTS
+from training.experiment import Spec, Task, train_seed
 from training.graph import TrainGraph
+from training.group import ALONE
 from training.neighbours import Neighbours
 from training.recommender import build
 from training.sampling import Batch
+from training.step import stepper
+from training.trainer import Plan, Progress
+from verbs.flags import SAMPLE
 
 USERS, ITEMS, NODES = 12, 10, 22
 ALL = NODES
@@ -149,3 +157,63 @@ def test_what_a_step_reads_is_bounded_by_the_fanouts_in_any_graph():
     graph = TrainGraph.of(users, items, *pairs)
     near = Neighbours(graph.adjacency, graph.weight_E, [3, 2]).around(torch.tensor([0, users]))
     assert len(near.nodes_M) <= 2 * (1 + 3) * (1 + 2)
+
+
+# Training
+
+
+def test_a_sampled_step_moves_only_the_rows_that_it_read():
+    model = made()
+    before = model.backbone.ego_Nd.detach().clone()
+    stepping = stepper(model, 0.1, (1, 1, 1), ALONE)
+    torch.manual_seed(0)
+    near = stepping.neighbours.around(torch.tensor([0, 12, 13]))
+    torch.manual_seed(0)
+    stepping.step(Batch(*torch.tensor([[0], [12], [13]])), 0)
+    moved = (model.backbone.ego_Nd != before).any(-1).nonzero().squeeze(-1)
+    assert set(moved.tolist()) <= set(near.nodes_M.tolist()) and 0 < len(moved) < NODES
+
+
+@pytest.mark.parametrize("align", ALIGNMENTS)
+def test_the_sample_is_learnt_about_as_well_as_with_the_whole_graph(tmp_path, align):
+    """Validation Recall@20; an item has some eight neighbours, of which at most five are drawn."""
+    torch.set_default_dtype(torch.float32)
+    arrays = load_arrays(SAMPLE, tmp_path, 0)
+    found = [recall(arrays, align, fanouts) for fanouts in ((), (5, 2, 1))]
+    assert found[0] > 0.15
+    assert found[1] == pytest.approx(found[0], abs=0.04)
+
+
+def recall(arrays, align, fanouts):
+    users, items = len(arrays.users), len(arrays.items)
+    parts = [torch.from_numpy(part) for part in (arrays.train, arrays.val, arrays.test)]
+    random = torch.Generator().manual_seed(0)
+    text_HNT = torch.randn(1, users + items, 8, generator=random)
+    task = Task.of(users, items, parts, text_HNT, torch.device("cpu"))
+    plan = Plan(epochs=31, batch=256, learning_rate=0.01, patience=99, fanouts=fanouts)
+    spec = Spec(align=align, backbone_options={"dim": 16}, plan=plan)
+    return train_seed(task, spec, 0, Progress(), lambda _: None)[0].val["recall@20"]
+
+
+# The verb
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--fanout", "3"], "--fanout has 1 numbers, and the backbone 3 layers"),
+        (["--fanout", "3,0,2"], "a number above 0"),
+        (["--fanout", "3,2,2", "--backbone", "sgl"], "SGL needs the whole graph"),
+    ],
+)
+def test_what_cannot_be_sampled_is_told(cli, tmp_path, words, told):
+    done = cli("train", "--data", make(tmp_path / "data"), *words)
+    assert done.code == 2 and told in done.err and "Traceback" not in done.err
+
+
+def test_a_sampled_training_is_a_run_like_any_other(cli, tmp_path):
+    place = ["--data", make(tmp_path / "data"), "--epochs", "4", "--batch", "64", "--json"]
+    whole, sampled = (cli("train", *place, *flag).summary for flag in ([], ["--fanout", "3,2,1"]))
+    assert whole["run"] != sampled["run"] and sampled["test"].keys() == whole["test"].keys()
+    again = cli("train", *place, "--fanout", "3,2,1")
+    assert "epoch" not in again.err and again.summary["test"] == sampled["test"]

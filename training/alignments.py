@@ -202,9 +202,7 @@ class Fusion(Alignment):
         text_HNT, last = self.seen(near)[0], len(self.text_HNT) - 1
         text = [project(text_HNT[min(layer, last)]) for layer, project in enumerate(self.text)]
 
-        def tap(
-            layer: int, hop_Nd: Tensor, read_S: Tensor | None = None
-        ) -> tuple[Tensor, Tensor]:
+        def tap(layer: int, hop_Nd: Tensor, read_S: Tensor | None = None) -> tuple[Tensor, Tensor]:
             carried_Nd = self.carry[layer](hop_Nd) if layer else hop_Nd
             read = carried_Nd if read_S is None else carried_Nd[read_S]
             return carried_Nd, self.mix[layer](read + text[layer])

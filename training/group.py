@@ -111,11 +111,11 @@ def joined() -> Iterator[Group]:
 
     Raises TrainingError where the others cannot be reached.
     """
-    size = int(os.environ.get("WORLD_SIZE", "1"))
-    if size == 1:
+    names = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
+    if not all(name in os.environ for name in names) or os.environ["WORLD_SIZE"] == "1":
         yield ALONE
         return
-    group = Group(int(os.environ["RANK"]), size, int(os.environ["LOCAL_RANK"]))
+    group = Group(*(int(os.environ[name]) for name in names))
     if torch.cuda.is_available():
         torch.cuda.set_device(group.local_rank % torch.cuda.device_count())
     with _told():

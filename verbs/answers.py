@@ -84,7 +84,7 @@ def recommend(at: Desk, user: str, count: int, approximate: bool) -> dict[str, A
 
 
 def similar(at: Desk, item: str, count: int, by: str, approximate: bool) -> dict[str, Any]:
-    """The items nearest to an item, by trained embedding (`approximate`: by an index) or by text."""
+    """The items nearest to an item, by trained embedding or by text; `approximate`, by an index."""
     row = _row(at.items, "item", item)
     if by not in ("trained", "text"):
         raise unknown("space", by, ("trained", "text"))

@@ -166,9 +166,7 @@ def task_of(place: Ground, text: Text, device: str) -> Task:
     arrays = place.arrays
     parts = [torch.from_numpy(part) for part in (arrays.train, arrays.val, arrays.test)]
     users, items, group = len(arrays.users), len(arrays.items), place.group
-    return Task.of(
-        users, items, parts, torch.from_numpy(text), device_of(device, group), group
-    )
+    return Task.of(users, items, parts, torch.from_numpy(text), device_of(device, group), group)
 
 
 def no_text(place: Ground) -> Text:

@@ -55,7 +55,7 @@ def train(
     fanout: Annotated[
         str | None,
         typer.Option(
-            help="Neighbours drawn in a step, a number a layer (10,5,5), instead of the whole graph."
+            help="Neighbours drawn in a step, a number a layer, as 10,2,1; else the whole graph."
         ),
     ] = None,
     mask_val: MaskVal = False,
@@ -117,7 +117,7 @@ def train(
 def _fanouts(given: str | None) -> tuple[int, ...]:
     words = given.split(",") if given else []
     if not all(word.strip().isdecimal() and int(word) for word in words):
-        raise UsageError(f"--fanout {given}: give a number above 0 for each layer, as 10,5,5.")
+        raise UsageError(f"--fanout {given}: give a number above 0 for each layer, as 10,2,1.")
     return tuple(map(int, words))
 
 

@@ -29,9 +29,7 @@ def walk(
         yield read
 
 
-def walk_near(
-    near: Neighbourhood, ego_Md: Tensor, tap: Tap, keep: float = 1.0
-) -> Iterator[Tensor]:
+def walk_near(near: Neighbourhood, ego_Md: Tensor, tap: Tap, keep: float = 1.0) -> Iterator[Tensor]:
     """`walk` for the seeds of a sampled neighbourhood. `keep` below 1 thins each layer anew."""
     hop, read = tap(0, ego_Md, near.places[0])
     yield read
