@@ -60,6 +60,13 @@ def test_what_is_hidden_is_left_out_and_the_list_is_as_long_as_asked(searched):
         assert score == pytest.approx(float(items_ID[row] @ users_UD[0]), rel=1e-4)
 
 
+def test_hidden_items_that_fill_the_lists_looked_into_do_not_shorten_the_answer(searched):
+    items_ID, users_UD, index = searched
+    hidden = np.array(exact(items_ID, users_UD[0], 15_000))
+    found = index.best(users_UD[0], 100, hidden)
+    assert len(found) == 100 and not {row for row, _ in found} & set(hidden.tolist())
+
+
 def test_a_small_catalogue_is_searched_exactly():
     items_ID, users_UD = catalogue(items=30, users=3)
     index = made(items_ID, users_UD)

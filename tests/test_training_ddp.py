@@ -21,7 +21,7 @@ def torchrun(*words, cwd=ROOT):
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=240,
     )
 
 
@@ -70,7 +70,7 @@ def test_two_processes_reach_the_metrics_of_one_and_rank_0_alone_speaks(tmp_path
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=240,
     )
     ours, theirs = json.loads(line), json.loads(one.stdout.splitlines()[-1])
     assert (ours["processes"], theirs["processes"]) == (2, 1) and ours["run"] != theirs["run"]

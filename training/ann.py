@@ -29,12 +29,22 @@ class Index:
     recall: float
 
     def best(self, query_D: Floats, count: int, hidden: Ints) -> list[tuple[int, float]]:
-        """Rows of a high inner product, best first; as many more are asked for as are hidden."""
+        """Rows of a high inner product that are not hidden, best first.
+
+        Hidden ones are asked for too, then left out. Where they fill the lists looked into, more
+        lists are: fewer than `count` come back only where there are no more.
+        """
         asked = min(count + len(hidden), self.faiss.ntotal)
-        scores, rows = self.faiss.search(query_D[None], asked)
-        found = zip(rows[0].tolist(), scores[0].tolist(), strict=True)
         unwanted = {-1, *hidden.tolist()}  # -1: the lists had no more
-        return [(row, score) for row, score in found if row not in unwanted][:count]
+        lists = self.faiss.nprobe
+        while True:
+            some = _faiss().SearchParametersIVF(nprobe=lists)
+            scores, rows = self.faiss.search(query_D[None], asked, params=some)
+            found = zip(rows[0].tolist(), scores[0].tolist(), strict=True)
+            kept = [(row, score) for row, score in found if row not in unwanted][:count]
+            if len(kept) == count or lists >= self.faiss.nlist:
+                return kept
+            lists *= 2
 
 
 def opened(path: Path, owner: str, rows_ID: Floats, queries_QD: Floats) -> Index:
@@ -50,7 +60,9 @@ def opened(path: Path, owner: str, rows_ID: Floats, queries_QD: Floats) -> Index
     index = made(rows_ID, queries_QD)
     told.unlink(missing_ok=True)
     faiss.write_index(index.faiss, str(path))
-    told.write_text(json.dumps({"owner": owner, "recall": index.recall}), "utf-8")
+    fresh = told.with_suffix(".new")
+    fresh.write_text(json.dumps({"owner": owner, "recall": index.recall}), "utf-8")
+    fresh.replace(told)
     return index
 
 
