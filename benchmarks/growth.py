@@ -1,14 +1,14 @@
 """How training grows: LightGCN without text on made graphs of 10^5 to 10^7 interactions.
 
-    python -m benchmarks.growth [--most 10000000] [--steps 20] [--device auto]
+    python -m benchmarks.growth [--most 10000000] [--steps 20] [--device auto] [--fanout 10,2,1]
 
 Equal at every size: 20 interactions a user and 40 an item on average, eight in ten of them trained
 on, popularity and activity by the same power laws, width, layers, batch, and 1,000 users to
 evaluate. Every step walks the whole graph, so an epoch grows with the square of the interactions;
-of a long one only `--steps` steps are made, and the epoch is told as `~`: the drawing of its
-triples and as many steps as it has. Each size is trained in a process of its own, which reads its
-pairs from a file, so that the peak of memory is the training's: the interpreter, torch, the graph
-and the model.
+with `--fanout` each size is trained a second time, on sampled neighbourhoods. Of a long epoch only
+`--steps` steps are made, and it is told as `~`: the drawing of its triples and as many steps as it
+has. Each training is a process of its own, which reads its pairs from a file, so that the peak of
+memory is the training's: the interpreter, torch, the graph and the model.
 """
 
 import argparse
@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 from training.experiment import Spec, Task, device_of, inner_product, recommender
 from training.metrics import Pairs, evaluate
 from training.sampling import Sampler
+from training.step import stepper
 
 ROOT = Path(__file__).parent.parent
 SIZES = (100_000, 300_000, 1_000_000, 3_000_000, 10_000_000)
@@ -77,7 +78,7 @@ def measured(path: Path, given: argparse.Namespace) -> dict[str, Any]:
     torch.manual_seed(0)
     spec = Spec(backbone_options={"dim": given.dim, "layers": 3})
     model, sampler = recommender(task, spec, 0), Sampler(task.graph)
-    optimiser = torch.optim.Adam(model.parameters(), lr=1e-3)
+    stepping = stepper(model, 1e-3, given.fanout, task.group)
     model.train()
     started = time.perf_counter()
     epoch = sampler.epoch(given.batch)
@@ -88,9 +89,7 @@ def measured(path: Path, given: argparse.Namespace) -> dict[str, Any]:
     steps = []
     for step in range(min(whole, given.steps + 1)):
         started = time.perf_counter()
-        optimiser.zero_grad()
-        torch.stack(list(model.losses(batch, step).values())).sum().backward()
-        optimiser.step()
+        stepping.step(batch, step)
         settle(device)
         steps.append(time.perf_counter() - started)
         batch = next(epoch, batch)
@@ -121,19 +120,27 @@ def of_some_users(pairs: Pairs, count: int) -> Pairs:
     return Pairs.of(pairs.users, pairs.items, pairs.user_P[among], pairs.item_P[among])
 
 
+def numbers(given: str) -> tuple[int, ...]:
+    return tuple(map(int, given.split(",")))
+
+
 def settle(device: torch.device) -> None:
     """Wait for what the device was given to do."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
 
-def in_its_own_process(count: int, given: argparse.Namespace) -> dict[str, Any]:
+def in_its_own_process(
+    count: int, given: argparse.Namespace, fanout: tuple[int, ...]
+) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as home:
         path = Path(home) / "pairs.npy"
         np.save(path, interactions(count, seed=0))
         command = [sys.executable, "-m", "benchmarks.growth", "--pairs", str(path)]
         for name in ("dim", "batch", "steps", "device"):
             command += [f"--{name}", str(getattr(given, name))]
+        if fanout:
+            command += ["--fanout", ",".join(map(str, fanout))]
         done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found
@@ -146,20 +153,23 @@ def main() -> None:
     parser.add_argument("--dim", type=int, default=32)
     parser.add_argument("--batch", type=int, default=4096)
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--fanout", type=numbers, default=(), help="neighbours a node, by layer")
     parser.add_argument("--pairs", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.pairs is not None:
         print(json.dumps(measured(given.pairs, given)))
         return
     print(
-        f"{'interactions':>12} {'nodes':>9} {'build s':>8} {'draw s':>7} {'step ms':>8}"
+        f"{'interactions':>12} {'step':>7} {'nodes':>9} {'build s':>8} {'draw s':>7} {'step ms':>8}"
         f" {'steps':>6} {'epoch s':>9} {'evaluate s':>11} {'peak GiB':>9} {'on GPU':>7}"
     )
-    for count in (size for size in SIZES if size <= given.most):
-        found = in_its_own_process(count, given)
+    ways = [(), given.fanout] if given.fanout else [()]
+    for count, fanout in ((n, way) for n in SIZES if n <= given.most for way in ways):
+        found = in_its_own_process(count, given, fanout)
         epoch = ("~" if found["scaled"] else "") + f"{found['epoch']:.1f}"
         print(
-            f"{count:>12,} {count // PER_USER + count // PER_ITEM:>9,} {found['build']:>8.2f}"
+            f"{count:>12,} {'sampled' if fanout else 'whole':>7}"
+            f" {count // PER_USER + count // PER_ITEM:>9,} {found['build']:>8.2f}"
             f" {found['draw']:>7.3f} {found['step'] * 1e3:>8.1f} {found['steps']:>6} {epoch:>9}"
             f" {found['evaluate']:>11.2f} {found['peak']:>9.2f} {found['device_peak']:>7.2f}",
             flush=True,

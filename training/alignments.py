@@ -15,15 +15,20 @@ from torch import Tensor, nn
 
 from training.backbones.base import Backbone, Tap, untapped
 from training.losses import counted, info_nce, unit
+from training.neighbours import Neighbourhood
 from training.sampling import Batch
 
 
 class Entered(NamedTuple):
-    """What the backbone gets: ID embeddings, a tap, and which nodes are hidden in them."""
+    """What the backbone gets: ID embeddings and a tap; and which node embeddings have a hidden ID.
+
+    On a sampled neighbourhood, `near`, node embeddings are those of its seeds.
+    """
 
     ego_Nd: Tensor
     tap: Tap = untapped
     hidden_M: Tensor | None = None
+    near: Neighbourhood | None = None
 
 
 class Alignment(nn.Module):
@@ -49,12 +54,16 @@ class Alignment(nn.Module):
     @property
     def text_NT(self) -> Tensor:
         """All hops' embeddings of a node, side by side."""
-        return (
-            torch.cat(list(self.text_HNT), dim=-1) if len(self.text_HNT) > 1 else self.text_HNT[0]
-        )
+        return side_by_side(self.text_HNT)
 
-    def enter(self, ego_Nd: Tensor) -> Entered:
-        return Entered(ego_Nd)
+    def seen(self, near: Neighbourhood | None) -> tuple[Tensor, int]:
+        """The text of the nodes that a step embeds, users first, and how many users they are."""
+        if near is None:
+            return self.text_HNT, self.users
+        return self.text_HNT[:, near.seeds_S], int((near.seeds_S < self.users).sum())
+
+    def enter(self, ego_Nd: Tensor, near: Neighbourhood | None = None) -> Entered:
+        return Entered(ego_Nd, near=near)
 
     def losses(self, nodes_ND: Tensor, entered: Entered, batch: Batch) -> dict[str, Tensor]:
         return {}
@@ -69,6 +78,7 @@ class Contrastive(Alignment):
 
     As in the reference code a user's denominator is all users, an item's the batch's items, and
     the items drawn as not liked are aligned too, except where the backbone has no use for them.
+    On a sampled neighbourhood a user's denominator is the batch's users (the paper's wording).
     """
 
     @dataclass(frozen=True, kw_only=True)
@@ -84,9 +94,10 @@ class Contrastive(Alignment):
         self.others_too = backbone.ranks_against_others
 
     def losses(self, nodes_ND: Tensor, entered: Entered, batch: Batch) -> dict[str, Tensor]:
-        tau, text_NT = self.options.temperature, self.text_NT
+        text_HNT, count = self.seen(entered.near)
+        tau, text_NT = self.options.temperature, side_by_side(text_HNT)
         users, times = counted(batch.users)
-        keys_UD = self.project(text_NT[: self.users])
+        keys_UD = self.project(text_NT[:count])
         total = info_nce(nodes_ND[users], keys_UD[users], keys_UD, tau, times)
         sides = [batch.liked, batch.others] if self.others_too else [batch.liked]
         items, places = torch.cat(sides).unique(return_inverse=True)
@@ -110,7 +121,8 @@ class Generative(Alignment):
 
     A share of all nodes is hidden behind one learnt token in each step; there is one pass, and
     ranking sees the same hidden nodes. Every hidden node is rebuilt, whether in the batch or not,
-    and its negatives are the other hidden ones, as in the reference code.
+    and its negatives are the other hidden ones, as in the reference code. On a sampled
+    neighbourhood the share is hidden among its seeds.
     """
 
     @dataclass(frozen=True, kw_only=True)
@@ -126,20 +138,22 @@ class Generative(Alignment):
         self.token_d = nn.Parameter(torch.zeros(backbone.options.dim))
         self.rebuild = Bridge(backbone.width, text_HNT.shape[0] * text_HNT.shape[2])
 
-    def enter(self, ego_Nd: Tensor) -> Entered:
+    def enter(self, ego_Nd: Tensor, near: Neighbourhood | None = None) -> Entered:
         if not self.training:
             return Entered(ego_Nd)
-        count = max(int(self.options.share * len(ego_Nd)), 1)
-        hidden_M = torch.randperm(len(ego_Nd), device=ego_Nd.device)[:count]
-        return Entered(
-            ego_Nd.index_copy(0, hidden_M, self.token_d.expand(count, -1)), hidden_M=hidden_M
-        )
+        nodes = len(ego_Nd) if near is None else len(near.seeds_S)
+        count = max(int(self.options.share * nodes), 1)
+        hidden_M = torch.randperm(nodes, device=ego_Nd.device)[:count]
+        rows_M = hidden_M if near is None else near.places[0][hidden_M]
+        masked_Nd = ego_Nd.index_copy(0, rows_M, self.token_d.expand(count, -1))
+        return Entered(masked_Nd, hidden_M=hidden_M, near=near)
 
     def losses(self, nodes_ND: Tensor, entered: Entered, batch: Batch) -> dict[str, Tensor]:
         hidden_M = entered.hidden_M
         if hidden_M is None:
             return {}
-        guess_MT, text_MT = self.rebuild(nodes_ND[hidden_M]), self.text_NT[hidden_M]
+        text_NT = side_by_side(self.seen(entered.near)[0])
+        guess_MT, text_MT = self.rebuild(nodes_ND[hidden_M]), text_NT[hidden_M]
         total = info_nce(guess_MT, text_MT, text_MT, self.options.temperature)
         return {"align": self.options.weight * total / len(hidden_M)}
 
@@ -184,17 +198,18 @@ class Fusion(Alignment):
         self.text = nn.ModuleList(nn.Linear(text_HNT.shape[2], dim, bias=False) for _ in layers)
         self.mix = nn.ModuleList(Residual(dim) if options.mlp else nn.Identity() for _ in layers)
 
-    def enter(self, ego_Nd: Tensor) -> Entered:
-        last = len(self.text_HNT) - 1
-        text = [project(self.text_HNT[min(layer, last)]) for layer, project in enumerate(self.text)]
+    def enter(self, ego_Nd: Tensor, near: Neighbourhood | None = None) -> Entered:
+        text_HNT, last = self.seen(near)[0], len(self.text_HNT) - 1
+        text = [project(text_HNT[min(layer, last)]) for layer, project in enumerate(self.text)]
 
-        def tap(layer: int, hop_Nd: Tensor) -> tuple[Tensor, Tensor]:
+        def tap(layer: int, hop_Nd: Tensor, read_S: Tensor | None = None) -> tuple[Tensor, Tensor]:
             carried_Nd = self.carry[layer](hop_Nd) if layer else hop_Nd
-            return carried_Nd, self.mix[layer](carried_Nd + text[layer])
+            read = carried_Nd if read_S is None else carried_Nd[read_S]
+            return carried_Nd, self.mix[layer](read + text[layer])
 
         if not self.training:
             ego_Nd = ego_Nd.masked_fill(self.cold_N1, 0)
-        return Entered(ego_Nd, tap)
+        return Entered(ego_Nd, tap, near=near)
 
     def settle(self, nodes_ND: Tensor) -> Tensor:
         """Cold nodes need nothing: their text is in every layer."""
@@ -233,6 +248,11 @@ class Bridge(nn.Sequential):
         with torch.autocast(rows.device.type, torch.bfloat16, enabled=self.half_precision):
             found: Tensor = super().forward(rows)
         return found.to(rows.dtype)
+
+
+def side_by_side(text_HNT: Tensor) -> Tensor:
+    """The hops' embeddings of each node in one row, shape (N, H · T)."""
+    return torch.cat(list(text_HNT), dim=-1) if len(text_HNT) > 1 else text_HNT[0]
 
 
 def _identity(dim: int) -> nn.Linear:

@@ -15,6 +15,7 @@ from torch import Tensor
 from errors import TrainingError
 from training.alignments import Bridge
 from training.graph import TrainGraph
+from training.group import ALONE, Group
 from training.metrics import Pairs, Score, evaluate
 from training.presets import GRID
 from training.recommender import Recommender, build
@@ -22,6 +23,8 @@ from training.sampling import Sampler
 from training.trainer import METRIC, Plan, Progress, fit
 
 OnEpoch = Callable[[Progress], None]
+RANK_STRIDE = 1_000_003
+"""Between the seeds of two ranks: more than anybody gives to --seeds."""
 
 
 @dataclass(frozen=True)
@@ -41,22 +44,32 @@ class Spec:
 
 @dataclass(frozen=True)
 class Task:
-    """The data on one device: the training graph, the three parts as sets, and the text."""
+    """The data on one device: the training graph, the three parts as sets, and the text.
+
+    `group` are the processes that train on it together, each with all of it.
+    """
 
     graph: TrainGraph
     train: Pairs
     val: Pairs
     test: Pairs
     text_HNT: Tensor
+    group: Group = ALONE
 
     @classmethod
     def of(
-        cls, users: int, items: int, parts: Sequence[Tensor], text_HNT: Tensor, device: torch.device
+        cls,
+        users: int,
+        items: int,
+        parts: Sequence[Tensor],
+        text_HNT: Tensor,
+        device: torch.device,
+        group: Group = ALONE,
     ) -> "Task":
         """From the pairs of train, val and test, shape (P, 2) each, and text, shape (H, N, T)."""
         train, val, test = (Pairs.of(users, items, *pairs.to(device).unbind(1)) for pairs in parts)
         graph = TrainGraph.of(users, items, train.user_P, train.item_P)
-        return cls(graph, train, val, test, text_HNT.to(device))
+        return cls(graph, train, val, test, text_HNT.to(device), group)
 
 
 @dataclass(frozen=True)
@@ -72,10 +85,15 @@ class Outcome:
     cold: dict[str, float]
 
 
-def device_of(name: str) -> torch.device:
-    """`auto` takes a GPU where there is one. Raises TrainingError for one that is not there."""
+def device_of(name: str, group: Group = ALONE) -> torch.device:
+    """`auto` takes a GPU where there is one. Raises TrainingError for one that is not there.
+
+    Every process of a group takes the GPU of its number on its machine.
+    """
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and group.size > 1:
+        name = f"cuda:{group.local_rank}"
     try:
         device = torch.device(name)
         torch.empty(1, device=device)
@@ -93,18 +111,21 @@ def train_seed(
     """Train and test one seed. Returns the outcome and the node embeddings, shape (N, D).
 
     Everything random (initial values, batches, dropped edges, hidden nodes, shuffled text) follows
-    from the seed. `progress` may be one that an earlier call left.
+    from the seed. `progress` may be one that an earlier call left. The ranks of a group begin with
+    the same parameters and draw differently from then on.
     """
+    graph, group = task.graph, task.group
     torch.manual_seed(seed)
     model = recommender(task, spec, seed)
-    progress = fit(
-        model,
-        Sampler(task.graph),
-        lambda: evaluate(inner_product(model.embed(), task.graph.users), task.val, [task.train]),
-        spec.plan,
-        progress,
-        on_epoch,
-    )
+    if group.rank:
+        torch.manual_seed(seed + group.rank * RANK_STRIDE)
+
+    def validate() -> dict[str, float]:
+        score = inner_product(model.embed(), graph.users)
+        return evaluate(score, task.val, [task.train], group=group)
+
+    sampler = Sampler(graph, group)
+    progress = fit(model, sampler, validate, spec.plan, progress, on_epoch, group)
     nodes_ND = model.embed()
     best = next(e for e in progress.epochs if e.number == progress.best_epoch)
     outcome = Outcome(
@@ -161,7 +182,8 @@ def shuffled(text_HNT: Tensor, users: int, seed: int) -> Tensor:
 def tested(task: Task, nodes_ND: Tensor, mask_val: bool) -> dict[str, float]:
     """Test metrics; with `mask_val` validation items are not recommended either."""
     hidden = [task.train, task.val] if mask_val else [task.train]
-    return evaluate(inner_product(nodes_ND, task.graph.users), task.test, hidden)
+    score = inner_product(nodes_ND, task.graph.users)
+    return evaluate(score, task.test, hidden, group=task.group)
 
 
 def cold_tested(task: Task, nodes_ND: Tensor) -> dict[str, float]:
@@ -174,11 +196,15 @@ def cold_tested(task: Task, nodes_ND: Tensor) -> dict[str, float]:
     cold_U, cold_I = degree_N[: graph.users] == 0, degree_N[graph.users :] == 0
     found: dict[str, float] = {}
     score = inner_product(nodes_ND, graph.users)
+
+    def recall(score: Score, truth: Pairs, hidden: Sequence[Pairs]) -> float:
+        return evaluate(score, truth, hidden, (20,), task.group)["recall@20"]
+
     of_users = cold_U[test.user_P]
     if of_users.any():
         truth = _some(test, of_users)
         found["users"] = float(truth.user_P.unique().numel())
-        found["recall@20_users"] = evaluate(score, truth, [task.train], (20,))["recall@20"]
+        found["recall@20_users"] = recall(score, truth, [task.train])
     of_items = cold_I[test.item_P]
     if of_items.any():
         truth = _some(test, of_items)
@@ -187,8 +213,8 @@ def cold_tested(task: Task, nodes_ND: Tensor) -> dict[str, float]:
             return score(users_b).masked_fill(~cold_I, -torch.inf)
 
         found["items"] = float(truth.item_P.unique().numel())
-        found["recall@20_items"] = evaluate(score, truth, [task.train], (20,))["recall@20"]
-        found["recall@20_items_among_cold"] = evaluate(among_cold, truth, [], (20,))["recall@20"]
+        found["recall@20_items"] = recall(score, truth, [task.train])
+        found["recall@20_items_among_cold"] = recall(among_cold, truth, [])
     return found
 
 

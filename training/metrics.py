@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from training.group import ALONE, Group
+
 CUTOFFS = (5, 10, 20)
 Score = Callable[[Tensor], Tensor]
 """Rows of users, shape (b,) -> their scores for every item, shape (b, items)."""
@@ -75,12 +77,14 @@ def top_items(
         yield users_b, best.indices, best.values
 
 
-def hits(score: Score, truth: Pairs, hidden: Sequence[Pairs], most: int) -> tuple[Tensor, Tensor]:
+def hits(
+    score: Score, truth: Pairs, hidden: Sequence[Pairs], most: int, group: Group = ALONE
+) -> tuple[Tensor, Tensor]:
     """For each user with a true item: which of their `most` best are true, and how many are true.
 
-    Shapes (U', most) and (U',).
+    Shapes (U', most) and (U',). A process of a group looks at its share of the users.
     """
-    users = truth.count_U.nonzero().squeeze(-1)
+    users = truth.count_U.nonzero().squeeze(-1)[group.rank :: group.size]
     found = []
     for users_b, items_bK, _ in top_items(score, users, most, truth.items, hidden):
         found.append(truth.hold(users_b.unsqueeze(-1).expand_as(items_bK), items_bK))
@@ -104,8 +108,16 @@ def measured(
 
 
 def evaluate(
-    score: Score, truth: Pairs, hidden: Sequence[Pairs], cutoffs: Sequence[int] = CUTOFFS
+    score: Score,
+    truth: Pairs,
+    hidden: Sequence[Pairs],
+    cutoffs: Sequence[int] = CUTOFFS,
+    group: Group = ALONE,
 ) -> dict[str, float]:
-    """The mean of each metric over the users that have a true item."""
-    per_user = measured(*hits(score, truth, hidden, max(cutoffs)), cutoffs)
-    return {name: float(values.mean()) for name, values in per_user.items()}
+    """The mean of each metric over the users that have a true item, the same on every rank."""
+    hits_UK, true_U = hits(score, truth, hidden, max(cutoffs), group)
+    per_user = measured(hits_UK, true_U, cutoffs)
+    share = len(true_U) * group.size / int((truth.count_U > 0).sum())
+    return group.means(
+        {name: share * float(v.mean()) if len(v) else 0.0 for name, v in per_user.items()}
+    )

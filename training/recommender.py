@@ -5,6 +5,7 @@ from dataclasses import fields
 from typing import Any, TypeVar
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from errors import unknown
@@ -13,6 +14,7 @@ from training.backbones import BACKBONES
 from training.backbones.base import Backbone
 from training.graph import TrainGraph
 from training.losses import squared_norm
+from training.neighbours import Neighbourhood
 from training.sampling import Batch
 
 OptionsT = TypeVar("OptionsT", bound=Backbone.Options | Alignment.Options)
@@ -34,6 +36,23 @@ class Recommender(nn.Module):
             **self.backbone.losses(encoded, batch),
             **self.alignment.losses(encoded.nodes_ND, entered, batch),
             "decay": self.decay * squared_norm(self),
+        }
+
+    def losses_near(self, batch: Batch, near: Neighbourhood) -> dict[str, Tensor]:
+        """The same from a sampled neighbourhood of the batch's nodes, at a cost of its own.
+
+        The ID table gets a sparse gradient: the rows that were read. L2 is over these rows, and
+        over every other parameter.
+        """
+        ego_Md = F.embedding(near.nodes_M, self.backbone.ego_Nd, sparse=True)
+        entered = self.alignment.enter(ego_Md, near)
+        encoded = self.backbone.forward_near(entered.ego_Nd, entered.tap, near)
+        local = Batch(*(torch.searchsorted(near.seeds_S, rows) for rows in batch))
+        dense = [p.square().sum() for p in self.parameters() if p is not self.backbone.ego_Nd]
+        return {
+            **self.backbone.losses(encoded, local),
+            **self.alignment.losses(encoded.nodes_ND, entered, local),
+            "decay": self.decay * torch.stack([ego_Md.square().sum(), *dense]).sum(),
         }
 
     @torch.no_grad()

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from errors import DataError
 from training.graph import TrainGraph
+from training.group import ALONE, Group
 
 
 class Batch(NamedTuple):
@@ -25,10 +26,13 @@ class Batch(NamedTuple):
 
 
 class Sampler:
-    """Draws epochs of triples. Raises DataError where no user has an item left to be told from."""
+    """Draws epochs of triples, of which each process of a group has its part.
 
-    def __init__(self, graph: TrainGraph) -> None:
-        self._graph = graph
+    Raises DataError where no user has an item left to be told from, or a process no triple.
+    """
+
+    def __init__(self, graph: TrainGraph, group: Group = ALONE) -> None:
+        self._graph, self._group = graph, group
         count_U = torch.bincount(graph.user_P, minlength=graph.users)
         self._start_U = count_U.cumsum(0) - count_U
         self._free_U = graph.items - count_U
@@ -43,9 +47,14 @@ class Sampler:
                 "No user has an item that they did not take, so there is nothing to learn.",
                 hint="Train on data with more items.",
             )
+        if len(self._usable) < group.size:
+            raise DataError(
+                f"{group.size} processes cannot share {len(self._usable)} training interactions.",
+                hint="Start fewer of them: torchrun --nproc-per-node.",
+            )
 
     def __len__(self) -> int:
-        """Triples in an epoch."""
+        """Triples in an epoch, the whole group's."""
         return len(self._usable)
 
     def others(self, users_B: Tensor) -> Tensor:
@@ -61,10 +70,25 @@ class Sampler:
 
     def epoch(self, size: int) -> Iterator[Batch]:
         """Every training interaction once, in random order, each with a fresh other item."""
-        graph = self._graph
-        order = self._usable[torch.randperm(len(self._usable), device=self._usable.device)]
-        users, liked = graph.user_P[order], graph.item_P[order]
-        others = self.others(users)
-        for start in range(0, len(order), size):
-            some = slice(start, start + size)
-            yield Batch(users[some], liked[some] + graph.users, others[some] + graph.users)
+        return (batch for batch, _ in self.parts(size))
+
+    def parts(self, size: int) -> Iterator[tuple[Batch, float]]:
+        """This rank's part of each batch of an epoch, and its length by that of an equal part.
+
+        `size` is the group's, a triple a rank at least. The order is rank 0's, and every rank takes
+        each n-th of a batch; a last batch too short for all ranks goes with the one before.
+        """
+        graph, rank, ranks = self._graph, self._group.rank, self._group.size
+        order = torch.randperm(len(self._usable), device=self._usable.device)
+        order = self._usable[self._group.same(order)]
+        starts = list(range(0, len(order), max(size, ranks)))
+        if len(starts) > 1 and len(order) - starts[-1] < ranks:
+            starts.pop()
+        stops = [*starts[1:], len(order)]
+        parts = [order[a + rank : b : ranks] for a, b in zip(starts, stops, strict=True)]
+        mine = torch.cat(parts)
+        users, liked = graph.user_P[mine], graph.item_P[mine] + graph.users
+        triples = torch.stack([users, liked, self.others(users) + graph.users])
+        drawn = triples.split([len(part) for part in parts], dim=1)
+        for a, b, some in zip(starts, stops, drawn, strict=True):
+            yield Batch(*some), some.shape[1] * ranks / (b - a)

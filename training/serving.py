@@ -1,8 +1,10 @@
 """Answers from trained embeddings: what to recommend, what is similar, and why.
 
-Plain arrays: N = U + I rows, users first. Nothing here trains.
+Plain arrays: N = U + I rows, users first. Nothing here trains. The best of many rows are found
+piece by piece, exactly: beside the embeddings no array is as long as the catalogue.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +12,9 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
+
+PIECE = 2**18
+"""Rows scored at a time."""
 
 
 @dataclass(frozen=True)
@@ -60,19 +65,14 @@ class Reasons:
 
 def recommended(trained: Trained, user: int, count: int) -> list[tuple[int, float]]:
     """The best items that the user did not train on, with their scores."""
-    scores = _scores(trained, user)
-    scores[trained.taken(user)] = -np.inf
-    best = np.argsort(-scores, kind="stable")[:count]
-    return [(int(i), float(scores[i])) for i in best if np.isfinite(scores[i])]
+    pieces = _pieces(_items(trained), trained.nodes_ND[user], trained.taken(user))
+    return _best(pieces, count)
 
 
 def nearest(rows: Floats, row: int, count: int) -> list[tuple[int, float]]:
     """The other rows with the highest cosine to `row`."""
-    unit = _unit(rows)
-    cosine = unit @ unit[row]
-    cosine[row] = -np.inf
-    best = np.argsort(-cosine, kind="stable")[: min(count, len(rows) - 1)]
-    return [(int(i), float(cosine[i])) for i in best]
+    pieces = _pieces(rows, unit(rows[row]), np.array([row]), cosine=True)
+    return _best(pieces, count)
 
 
 def reasons(trained: Trained, user: int, item: int, count: int) -> Reasons:
@@ -83,7 +83,7 @@ def reasons(trained: Trained, user: int, item: int, count: int) -> Reasons:
     scores, mine = _scores(trained, user), trained.taken(user)
     hidden = np.setdiff1d(mine, [item])
     rivals = np.delete(scores, hidden)
-    users_UD, items_ID = _unit(trained.nodes_ND[: trained.users]), _unit(_items(trained))
+    users_UD, items_ID = unit(trained.nodes_ND[: trained.users]), unit(_items(trained))
     others = mine[mine != item]
     likeness = items_ID[others] @ items_ID[item]
     order = np.argsort(-likeness, kind="stable")[:count]
@@ -118,6 +118,35 @@ def _paths(
     return sorted(found, key=lambda path: -path.strength)[:count]
 
 
+def _pieces(
+    rows: Floats, query: Floats, hidden: Ints, cosine: bool = False
+) -> Iterator[tuple[int, Floats]]:
+    """Scores of `PIECE` rows after the other, with the first row's number; hidden ones are -inf."""
+    for start in range(0, len(rows), PIECE):
+        some = rows[start : start + PIECE]
+        scores: Floats = (unit(some) if cosine else some) @ query
+        here = hidden[(hidden >= start) & (hidden < start + len(some))]
+        scores[here - start] = -np.inf
+        yield start, scores
+
+
+def _best(pieces: Iterator[tuple[int, Floats]], count: int) -> list[tuple[int, float]]:
+    """The `count` highest of all pieces that are not -inf, of equal ones the first."""
+    best_rows, best = np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32)
+    for start, scores in pieces:
+        some = np.arange(len(scores))
+        if count < len(scores):
+            least = np.partition(scores, -count)[-count]
+            above = np.flatnonzero(scores > least)
+            equal = np.flatnonzero(scores == least)[: count - len(above)]
+            some = np.sort(np.concatenate([above, equal]))
+        best_rows = np.concatenate([best_rows, some + start])
+        best = np.concatenate([best, scores[some]])
+        order = np.argsort(-best, kind="stable")[:count]
+        best_rows, best = best_rows[order], best[order]
+    return [(int(row), float(x)) for row, x in zip(best_rows, best, strict=True) if np.isfinite(x)]
+
+
 def _scores(trained: Trained, user: int) -> Floats:
     found: Floats = _items(trained) @ trained.nodes_ND[user]
     return found
@@ -127,6 +156,7 @@ def _items(trained: Trained) -> Floats:
     return trained.nodes_ND[trained.users :]
 
 
-def _unit(rows: Floats) -> Floats:
+def unit(rows: Floats) -> Floats:
+    """Rows of length 1; a row of zeros stays."""
     found: Floats = rows / np.maximum(np.linalg.norm(rows, axis=-1, keepdims=True), 1e-12)
     return found

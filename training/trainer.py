@@ -15,8 +15,10 @@ import torch
 from torch import Tensor
 
 from errors import TrainingError
+from training.group import ALONE, Group
 from training.recommender import Recommender
 from training.sampling import Sampler
+from training.step import Stepper, stepper
 
 METRIC = "recall@20"
 Validate = Callable[[], dict[str, float]]
@@ -24,13 +26,18 @@ Validate = Callable[[], dict[str, float]]
 
 @dataclass(frozen=True)
 class Plan:
-    """How long and how fast to train. `batch` is in triples."""
+    """How long and how fast to train. `batch` is in triples.
+
+    `fanouts`, where there are some, are the neighbours drawn for a node in each step, a number a
+    layer, the batch's own first; without them a step walks the whole graph.
+    """
 
     epochs: int = 3000
     batch: int = 4096
     learning_rate: float = 1e-3
     every: int = 3
     patience: int = 5
+    fanouts: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -45,15 +52,18 @@ class Epoch:
 
 @dataclass
 class Progress:
-    """Everything a run is, so that a stopped one goes on with the very same numbers."""
+    """Everything a run is, so that a stopped one goes on with the very same numbers.
+
+    `random` holds every rank's state.
+    """
 
     epochs: list[Epoch] = field(default_factory=list)
     best_epoch: int = -1
     best: dict[str, Tensor] = field(default_factory=dict)
     waited: int = 0
     model: dict[str, Tensor] = field(default_factory=dict)
-    optimiser: dict[str, Any] = field(default_factory=dict)
-    random: dict[str, Tensor] = field(default_factory=dict)
+    optimisers: list[dict[str, Any]] = field(default_factory=list)
+    random: list[dict[str, Tensor]] = field(default_factory=list)
 
     @property
     def best_value(self) -> float:
@@ -77,53 +87,55 @@ def fit(
     plan: Plan,
     progress: Progress,
     on_epoch: Callable[[Progress], None] = lambda progress: None,
+    group: Group = ALONE,
 ) -> Progress:
     """Train until validation stops improving; `model` ends with its best parameters.
+
+    Every process of a group calls this with equal parameters and the same `progress`, and hears
+    the same of `validate`; `sampler` draws its part of each batch.
 
     `progress` is where to go on from: an empty one, or one that `on_epoch` was handed after a
     validation. The random state of torch is part of it, so set a seed before building the model.
     Raises TrainingError where the loss is no number any more or the device is out of memory.
     """
     device = model.backbone.ego_Nd.device
-    optimiser = torch.optim.Adam(model.parameters(), lr=plan.learning_rate)
+    stepping = stepper(model, plan.learning_rate, plan.fanouts, group)
     if progress.epochs:
         model.load_state_dict(progress.model)
-        optimiser.load_state_dict(progress.optimiser)
-        _set_random(progress.random, device)
+        for optimiser, state in zip(stepping.optimisers, progress.optimisers, strict=True):
+            optimiser.load_state_dict(state)
+        _set_random(progress.random[group.rank], device)
     start = progress.epochs[-1].number + 1 if progress.epochs else 0
     model.train()
     with _told_of_memory(device, plan):
         for number in range(start, plan.epochs):
             if progress.waited >= plan.patience:
                 break
-            terms, seconds = _epoch(model, sampler, optimiser, plan.batch, number)
+            terms, seconds = _epoch(stepping, sampler, plan.batch, number)
             val = validate() if number % plan.every == 0 else None
             progress.epochs.append(Epoch(number, terms, seconds, val))
             if val is not None:
                 _judge(progress, val, number, model)
                 progress.model = _copied(model.state_dict())
-                progress.optimiser = optimiser.state_dict()
-                progress.random = _random(device)
+                progress.optimisers = [one.state_dict() for one in stepping.optimisers]
+                progress.random = _random(device, group)
             on_epoch(progress)
     model.load_state_dict(progress.best)
     return progress
 
 
 def _epoch(
-    model: Recommender, sampler: Sampler, optimiser: torch.optim.Adam, size: int, number: int
+    stepping: Stepper, sampler: Sampler, size: int, number: int
 ) -> tuple[dict[str, float], float]:
     """One pass over the training pairs. The terms' means are read once, at its end."""
     started, steps = time.perf_counter(), 0
     sums: dict[str, Tensor] = {}
-    for step, batch in enumerate(sampler.epoch(size)):
-        terms = model.losses(batch, step)
-        optimiser.zero_grad()
-        torch.stack(list(terms.values())).sum().backward()
-        optimiser.step()
+    for step, (batch, weight) in enumerate(sampler.parts(size)):
         steps += 1
-        for name, value in terms.items():
+        for name, value in stepping.step(batch, step, weight).items():
             sums[name] = value.detach() + sums.get(name, 0)
     means = {name: float(total) / steps for name, total in sums.items()}
+    means = stepping.group.means(means)
     if not all(map(math.isfinite, means.values())):
         raise TrainingError(
             f"The loss is no number in epoch {number}: {means}.",
@@ -145,11 +157,13 @@ def _copied(state: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: value.detach().to("cpu", copy=True) for name, value in state.items()}
 
 
-def _random(device: torch.device) -> dict[str, Tensor]:
-    state = {"cpu": torch.get_rng_state()}
+def _random(device: torch.device, group: Group) -> list[dict[str, Tensor]]:
+    """The random state of every rank."""
+    states = [{"cpu": state} for state in group.each(torch.get_rng_state())]
     if device.type == "cuda":
-        state["cuda"] = torch.cuda.get_rng_state(device)
-    return state
+        for known, state in zip(states, group.each(torch.cuda.get_rng_state(device)), strict=True):
+            known["cuda"] = state
+    return states
 
 
 def _set_random(state: dict[str, Tensor], device: torch.device) -> None:

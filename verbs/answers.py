@@ -16,7 +16,7 @@ from settings import load
 from stores import runs
 from stores.datasets import Dataset, load_training
 from stores.workspace import claim, occupied
-from training import serving
+from training import ann, serving
 from training.serving import Trained
 
 BASELINES = ("pop", "ease", "text")
@@ -59,39 +59,66 @@ def desk(data: Path, workspace: Path | None, run: str | None) -> Iterator[Desk]:
         yield Desk(folder, loaded, record, trained, users, items)
 
 
-def recommend(at: Desk, user: str, count: int) -> dict[str, Any]:
-    """The items of the highest score that the user did not train on."""
+def recommend(at: Desk, user: str, count: int, approximate: bool) -> dict[str, Any]:
+    """The items of the highest score that the user did not train on; `approximate`, by an index."""
     row = _row(at.users, "user", user)
     if not len(at.trained.taken(row)) and not np.any(at.trained.nodes_ND[row]):
         raise UsageError(
             f"User {user!r} has no training interaction, and this run reads no text.",
             hint="Train with --align contrastive, generative or fusion: they place a user by text.",
         )
-    best = serving.recommended(at.trained, row, count)
+    how: dict[str, Any] = {}
+    if approximate:
+        users, items_ID = at.trained.users, at.trained.nodes_ND[at.trained.users :]
+        index = _index(at, "score", items_ID, at.trained.nodes_ND[:users])
+        best = index.best(at.trained.nodes_ND[row], count, at.trained.taken(row))
+        how = _told(index)
+    else:
+        best = serving.recommended(at.trained, row, count)
     return {
         "run": at.run["name"],
         "user": user,
+        **how,
         "items": [{**at.item(item), "score": score} for item, score in best],
     }
 
 
-def similar(at: Desk, item: str, count: int, by: str) -> dict[str, Any]:
-    """The items nearest to an item, by trained embedding or by text."""
+def similar(at: Desk, item: str, count: int, by: str, approximate: bool) -> dict[str, Any]:
+    """The items nearest to an item, by trained embedding or by text; `approximate`, by an index."""
     row = _row(at.items, "item", item)
     if by not in ("trained", "text"):
         raise unknown("space", by, ("trained", "text"))
+    if approximate and by == "text":
+        raise UsageError("--ann is for trained embeddings.", hint="Leave --by or --ann out.")
     rows = at.trained.nodes_ND[at.trained.users :]
-    order = list(at.items)
+    order, how = list(at.items), {}
     if by == "text":
         order, rows, hop = _texts_of_items(at)
         row = order.index(item) if item in order else _missing(item, hop)
-    best = serving.nearest(rows, row, count)
+    if approximate:
+        rows = serving.unit(rows)
+        index = _index(at, "cosine", rows, rows)
+        best, how = index.best(rows[row], count, np.array([row])), _told(index)
+    else:
+        best = serving.nearest(rows, row, count)
     return {
         "run": at.run["name"],
         "item": item,
         "by": by,
+        **how,
         "items": [{**at.item(at.items[order[i]]), "score": score} for i, score in best],
     }
+
+
+def _index(at: Desk, by: str, rows_ID: serving.Floats, queries_QD: serving.Floats) -> ann.Index:
+    """The run's index of its items, on disk beside its embeddings."""
+    path = at.folder / "runs" / at.run["name"] / f"items-{by}.faiss"
+    return ann.opened(path, at.run["finished"], rows_ID, queries_QD)
+
+
+def _told(index: ann.Index) -> dict[str, Any]:
+    """That the list is approximate, and how good the index's lists are."""
+    return {"approximate": True, f"recall@{ann.DEPTH}_of_exact": index.recall}
 
 
 def explain(at: Desk, user: str, item: str, count: int) -> dict[str, Any]:

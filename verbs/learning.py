@@ -2,6 +2,8 @@
 
 data folder ─► Arrays ─┐
 Chroma or a file ─► text ─► Task ─► a seed after the other ─► run folder
+
+Of several processes (`training.group`) rank 0 alone touches files; the others get its arrays.
 """
 
 import hashlib
@@ -35,6 +37,7 @@ from training.experiment import (
     train_seed,
     tune,
 )
+from training.group import ALONE, Group
 from training.trainer import Epoch, Progress
 
 Text = NDArray[np.float32]
@@ -42,11 +45,12 @@ Text = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Ground:
-    """A workspace held by this process, and its data as arrays."""
+    """A workspace held by this process, or by rank 0 of its group, and its data as arrays."""
 
     folder: Path
     data: Path
     arrays: Arrays
+    group: Group = ALONE
 
 
 @dataclass(frozen=True)
@@ -69,15 +73,26 @@ class Board:
 
 
 @contextmanager
-def ground(data: Path, workspace: Path | None) -> Iterator[Ground]:
-    """Hold the workspace and load the data with its settled split."""
+def ground(data: Path, workspace: Path | None, group: Group = ALONE) -> Iterator[Ground]:
+    """Hold the workspace and load the data with its settled split; rank 0 does it for a group."""
     settings = load({}, Path.cwd())
     if not data.is_dir():
         raise UsageError(f"--data: {data} is not a folder.", hint="See: python cli.py data import")
     folder = workspace or Path("workspace") / data.resolve().name
+    if group.rank:
+        yield Ground(folder, data, _shared_arrays(group), group)
+        return
     with occupied(folder):
         arrays = load_arrays(data, folder / "split", settings.seed, partial(claim, folder))
-        yield Ground(folder, data, arrays)
+        yield Ground(folder, data, _shared_arrays(group, arrays), group)
+
+
+def _shared_arrays(group: Group, arrays: Arrays | None = None) -> Arrays:
+    """Rank 0's arrays, on every rank."""
+    parts = ("train", "val", "test")
+    told = arrays and {**vars(arrays), **{k: torch.from_numpy(vars(arrays)[k]) for k in parts}}
+    found = group.shared(told)
+    return Arrays(**{**found, **{k: found[k].numpy() for k in parts}})
 
 
 def hops_of(workspace: Path) -> list[int]:
@@ -94,6 +109,13 @@ def hops_of(workspace: Path) -> list[int]:
 
 
 def text_of(place: Ground, hop: str | None, file: Path | None) -> tuple[Text, str]:
+    """The text embeddings of `stored_text`, read by rank 0 for its group."""
+    text, label = (None, "") if place.group.rank else stored_text(place, hop, file)
+    found, label = place.group.shared((None if text is None else torch.from_numpy(text), label))
+    return found.numpy(), label
+
+
+def stored_text(place: Ground, hop: str | None, file: Path | None) -> tuple[Text, str]:
     """Text embeddings, shape (hops, nodes, width), and what they are called: `hop2`, `all`, `file`.
 
     From `file` where one is given, else from the workspace: one hop (the highest by default), or
@@ -143,9 +165,8 @@ def _number(hop: str) -> int:
 def task_of(place: Ground, text: Text, device: str) -> Task:
     arrays = place.arrays
     parts = [torch.from_numpy(part) for part in (arrays.train, arrays.val, arrays.test)]
-    return Task.of(
-        len(arrays.users), len(arrays.items), parts, torch.from_numpy(text), device_of(device)
-    )
+    users, items, group = len(arrays.users), len(arrays.items), place.group
+    return Task.of(users, items, parts, torch.from_numpy(text), device_of(device, group), group)
 
 
 def no_text(place: Ground) -> Text:
@@ -154,11 +175,20 @@ def no_text(place: Ground) -> Text:
 
 
 def train(place: Ground, lesson: Lesson, text: Text, label: str, board: Board) -> dict[str, Any]:
-    """Train every seed, keep the run, and sum it up. What was finished before is not done again."""
+    """Train every seed, keep the run, and sum it up. What was finished before is not done again.
+
+    Ranks other than 0 only take part, and return nothing.
+    """
     task, spec, seeds = task_of(place, text, lesson.device), lesson.spec, lesson.seeds
     if lesson.tune:
         spec = _tuned(task, spec, seeds[0], board)
-    owner = _owner(place.arrays, spec, text, task.graph.user_P.device.type)
+    if task.group.rank:
+        for seed in seeds:
+            progress = Progress.from_dict(task.group.shared(None))
+            train_seed(task, spec, seed, progress, lambda _: None)
+        return {}
+    device = task.graph.user_P.device
+    owner = _owner(place.arrays, spec, text, [device.type, task.group.size])
     name = f"{spec.backbone}-{spec.align}{'-shuffled' * spec.shuffled}-{label}-{owner[:8]}"
     folder = place.folder / "runs" / name
     outcomes, histories = [], {}
@@ -180,8 +210,9 @@ def train(place: Ground, lesson: Lesson, text: Text, label: str, board: Board) -
         "align": spec.align,
         "shuffled": spec.shuffled,
         "hop": label,
-        "device": str(task.graph.user_P.device),
-        "settings": asdict(spec),
+        "device": str(device),
+        "processes": task.group.size,
+        "settings": json.loads(json.dumps(asdict(spec))),
         "seeds": [asdict(outcome) for outcome in outcomes],
         "finished": datetime.now(UTC).isoformat(),
     }
@@ -197,6 +228,7 @@ def _seed(
     if fresh:
         path.unlink(missing_ok=True)
     progress = checkpoint.load(path, f"{owner}-{seed}")
+    task.group.shared(progress.as_dict())
     with curves.events(folder) as write:
 
         def on_epoch(now: Progress) -> None:
@@ -220,9 +252,9 @@ def _tuned(task: Task, spec: Spec, seed: int, board: Board) -> Spec:
     return replace(spec, align_options={**spec.align_options, **best})
 
 
-def _owner(arrays: Arrays, spec: Spec, text: Text, device: str) -> str:
-    """Names everything that changes a run's numbers, but the seed."""
-    facts = json.dumps([arrays.digest, asdict(spec), device], sort_keys=True)
+def _owner(arrays: Arrays, spec: Spec, text: Text, machine: list[Any]) -> str:
+    """Names everything that changes a run's numbers, but the seed; the number of processes too."""
+    facts = json.dumps([arrays.digest, asdict(spec), machine], sort_keys=True)
     found = hashlib.sha256(facts.encode())
     for array in (arrays.train, arrays.val, text):
         found.update(np.ascontiguousarray(array).tobytes())
@@ -234,7 +266,7 @@ def _summary(place: Ground, folder: Path, record: dict[str, Any]) -> dict[str, A
     seeds = record["seeds"]
     return {
         "run": str(folder),
-        **{k: record[k] for k in ("backbone", "align", "shuffled", "hop", "device")},
+        **{k: record[k] for k in ("backbone", "align", "shuffled", "hop", "device", "processes")},
         "seeds": [one["seed"] for one in seeds],
         "epochs": [one["epochs"] for one in seeds],
         "best_epoch": [one["best_epoch"] for one in seeds],

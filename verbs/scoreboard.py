@@ -28,6 +28,11 @@ def board() -> Board:
     return Board(say=lambda words: console.print(words, highlight=False), epoch=epoch)
 
 
+def silent() -> Board:
+    """For a process that leaves telling to another."""
+    return Board(say=lambda words: None, epoch=lambda seed, one: None)
+
+
 def show_scores(found: Mapping[str, Any]) -> None:
     """A table of test metrics, with their deviation and the test against `none` where there are."""
     console = Console(stderr=True)
@@ -51,6 +56,14 @@ def show_scores(found: Mapping[str, Any]) -> None:
             "Mind: the run without text has other backbone settings (--preset matched has not).",
             highlight=False,
         )
+
+
+def show_recall(found: Mapping[str, Any]) -> None:
+    """Of an approximate list, how much of the exact one such lists hold."""
+    for name, value in found.items():
+        if name.startswith("recall@"):
+            words = f"Approximate: its lists hold {value:.1%} of the best {name[7:].split('_')[0]}."
+            Console(stderr=True).print(words, highlight=False)
 
 
 def show_items(title: str, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -14,6 +14,9 @@ RunName = Annotated[
     str | None, typer.Option("--run", help="A training run; the newest by default.")
 ]
 Top = Annotated[int, typer.Option("--top", "-k", min=1, help="How many.")]
+Ann = Annotated[
+    bool, typer.Option("--ann", help="Search approximately, by an index made once (extra [ann]).")
+]
 Hop = Annotated[
     str | None, typer.Option(help="Whose texts: a hop, or all; the last one by default.")
 ]
@@ -49,6 +52,12 @@ def train(
     epochs: Annotated[int, typer.Option(min=1, help="At most.")] = 3000,
     learning_rate: Annotated[float, typer.Option(min=1e-8)] = 1e-3,
     patience: Annotated[int, typer.Option(min=1, help="Validations without a gain.")] = 5,
+    fanout: Annotated[
+        str | None,
+        typer.Option(
+            help="Neighbours drawn in a step, a number a layer, as 10,2,1; else the whole graph."
+        ),
+    ] = None,
     mask_val: MaskVal = False,
     half: Annotated[
         bool, typer.Option("--half", help="Project text in bfloat16: faster, a little coarser.")
@@ -57,8 +66,12 @@ def train(
     fresh: Annotated[bool, typer.Option("--fresh", help="Train anew what was trained.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Train a graph recommender, aligned with the descriptions or not, and test it."""
+    """Train a graph recommender, aligned with the descriptions or not, and test it.
+
+    With several processes: torchrun --nproc-per-node 2 cli.py train …
+    """
     from training.experiment import Spec
+    from training.group import joined
     from training.presets import preset as settings_of
     from training.trainer import Plan
     from verbs import learning, scoreboard
@@ -79,17 +92,33 @@ def train(
         shuffled=shuffled,
         mask_val=mask_val,
         half=half,
-        plan=Plan(epochs=epochs, batch=batch, learning_rate=learning_rate, patience=patience),
+        plan=Plan(
+            epochs=epochs,
+            batch=batch,
+            learning_rate=learning_rate,
+            patience=patience,
+            fanouts=_fanouts(fanout),
+        ),
     )
-    with learning.ground(data, workspace) as place:
+    with joined() as group, learning.ground(data, workspace, group) as place:
         text, label = learning.no_text(place), "no-text"
         if align != "none":
             text, label = learning.text_of(place, hop, embeddings)
         lesson = learning.Lesson(spec, list(range(seeds)), device, fresh, tune)
-        summary = learning.train(place, lesson, text, label, scoreboard.board())
+        board = scoreboard.silent() if group.rank else scoreboard.board()
+        summary = learning.train(place, lesson, text, label, board)
+    if group.rank:
+        return
     scoreboard.show_scores(summary)
     if as_json:
         printed(summary, as_json)
+
+
+def _fanouts(given: str | None) -> tuple[int, ...]:
+    words = given.split(",") if given else []
+    if not all(word.strip().isdecimal() and int(word) for word in words):
+        raise UsageError(f"--fanout {given}: give a number above 0 for each layer, as 10,2,1.")
+    return tuple(map(int, words))
 
 
 @app.command()
@@ -120,13 +149,15 @@ def recommend(
     workspace: Workspace = None,
     run: RunName = None,
     top: Top = 10,
+    ann: Ann = False,
     as_json: AsJson = False,
 ) -> None:
     """The items a trained run recommends to a user."""
     from verbs import answers, scoreboard
 
     with answers.desk(data, workspace, run) as at:
-        found = answers.recommend(at, user, top)
+        found = answers.recommend(at, user, top, ann)
+    scoreboard.show_recall(found)
     scoreboard.show_items(f"For user {user}, by {found['run']}:", found["items"])
     if as_json:
         printed(found, as_json)
@@ -140,13 +171,15 @@ def similar(
     workspace: Workspace = None,
     run: RunName = None,
     top: Top = 10,
+    ann: Ann = False,
     as_json: AsJson = False,
 ) -> None:
     """The items nearest to an item."""
     from verbs import answers, scoreboard
 
     with answers.desk(data, workspace, run) as at:
-        found = answers.similar(at, item, top, by)
+        found = answers.similar(at, item, top, by, ann)
+    scoreboard.show_recall(found)
     scoreboard.show_items(f"Near item {item}, by {by} embeddings:", found["items"])
     if as_json:
         printed(found, as_json)

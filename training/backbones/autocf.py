@@ -147,9 +147,11 @@ class AutoCF(Backbone):
         decoder = self.decoder if self.training else self.graph.adjacency
         depth, last = self.options.layers, ego_Nd
 
-        def heard(layer: int, hop_Nd: Tensor) -> tuple[Tensor, Tensor]:
+        def heard(
+            layer: int, hop_Nd: Tensor, read_S: Tensor | None = None
+        ) -> tuple[Tensor, Tensor]:
             nonlocal last
-            last, read = tap(layer, hop_Nd)
+            last, read = tap(layer, hop_Nd, read_S)
             return last, read
 
         total = torch.stack(list(walk(visible, value_E, ego_Nd, depth, heard))).sum(0)

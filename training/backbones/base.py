@@ -6,24 +6,32 @@ it hears of every layer and says what the next layer reads and what the readout 
 N nodes, d = width of the ID embeddings, D = width of the node embeddings.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from training.graph import TrainGraph
+from training.graph import Adjacency, TrainGraph
 from training.losses import bpr
+from training.neighbours import Neighbourhood
 from training.sampling import Batch
 
-Tap = Callable[[int, Tensor], tuple[Tensor, Tensor]]
-"""(layer, its output) -> (what the next layer reads, what the readout takes), each (N, d)."""
+
+class Tap(Protocol):
+    """(layer, its output) -> (what the next layer reads, what the readout takes), each (N, d).
+
+    On a sampled neighbourhood the output is a level's, and the readout takes the rows `read_S`.
+    """
+
+    def __call__(
+        self, layer: int, hop_Nd: Tensor, read_S: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]: ...
 
 
-def untapped(layer: int, hop_Nd: Tensor) -> tuple[Tensor, Tensor]:
+def untapped(layer: int, hop_Nd: Tensor, read_S: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Nothing is added anywhere."""
-    return hop_Nd, hop_Nd
+    return hop_Nd, hop_Nd if read_S is None else hop_Nd[read_S]
 
 
 class Encoded(NamedTuple):
@@ -63,11 +71,23 @@ class Backbone(nn.Module):
         """The last layer that a tap hears of; 0 is the ID embeddings."""
         return self.options.layers
 
+    @property
+    def walked(self) -> tuple[Adjacency, Tensor] | None:
+        """The matrix, structure and values, where node embeddings are made of its powers alone.
+
+        Such a backbone can be trained on sampled neighbourhoods and has `forward_near`.
+        """
+        return None
+
     def begin_step(self, step: int) -> None:
         """Draw anew what stays fixed for some steps; `step` counts from 0 in every epoch."""
 
     def forward(self, ego_Nd: Tensor, tap: Tap) -> Encoded:
         raise TypeError(f"{type(self).__name__} has no forward pass.")
+
+    def forward_near(self, ego_Md: Tensor, tap: Tap, near: Neighbourhood) -> Encoded:
+        """Embeddings of a neighbourhood's seeds, shape (S, D), from the ID embeddings it reads."""
+        raise TypeError(f"{type(self).__name__} cannot be sampled.")
 
     def losses(self, encoded: Encoded, batch: Batch) -> dict[str, Tensor]:
         """Named terms, weighted: ranking (BPR), and what the method contrasts."""

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from training.backbones.base import Backbone, Encoded, Tap
 from training.graph import Adjacency, TrainGraph, dropped, propagate
+from training.neighbours import Neighbourhood
 
 
 def walk(
@@ -25,6 +26,16 @@ def walk(
     yield read
     for layer in range(1, layers + 1):
         hop, read = tap(layer, propagate(adjacency, value_E, hop, mirrored_E))
+        yield read
+
+
+def walk_near(near: Neighbourhood, ego_Md: Tensor, tap: Tap, keep: float = 1.0) -> Iterator[Tensor]:
+    """`walk` for the seeds of a sampled neighbourhood. `keep` below 1 thins each layer anew."""
+    hop, read = tap(0, ego_Md, near.places[0])
+    yield read
+    for layer, block in enumerate(near.blocks, start=1):
+        value_e = dropped(block.value_e, keep) if keep < 1 else block.value_e
+        hop, read = tap(layer, block.product(value_e, hop), near.places[layer])
         yield read
 
 
@@ -49,6 +60,13 @@ class LightGCN(Backbone):
         graph, keep = self.graph, self.options.keep if self.training else 1.0
         layers = walk(graph.adjacency, graph.weight_E, ego_Nd, self.options.layers, tap, keep)
         return Encoded(summed(layers))
+
+    @property
+    def walked(self) -> tuple[Adjacency, Tensor]:
+        return self.graph.adjacency, self.graph.weight_E
+
+    def forward_near(self, ego_Md: Tensor, tap: Tap, near: Neighbourhood) -> Encoded:
+        return Encoded(summed(walk_near(near, ego_Md, tap, self.options.keep)))
 
 
 class GCCF(Backbone):
@@ -79,3 +97,10 @@ class GCCF(Backbone):
     def forward(self, ego_Nd: Tensor, tap: Tap) -> Encoded:
         layers = walk(self.adjacency, self.weight_E, ego_Nd, self.options.layers, tap)
         return Encoded(torch.cat(list(layers), dim=-1))
+
+    @property
+    def walked(self) -> tuple[Adjacency, Tensor]:
+        return self.adjacency, self.weight_E
+
+    def forward_near(self, ego_Md: Tensor, tap: Tap, near: Neighbourhood) -> Encoded:
+        return Encoded(torch.cat(list(walk_near(near, ego_Md, tap)), dim=-1))
