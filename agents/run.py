@@ -23,6 +23,7 @@ from agents.setup import OWN_PROMPTS, Options, carry_out, make_desk, make_job
 from errors import Interrupted, RunStopped, StoreError, UsageError
 from graph_ops.graph import kind_of
 from stores import graph_file
+from stores.chroma import Server
 from stores.datasets import Dataset
 from stores.descriptions import Descriptions
 from stores.embedders import Embedder
@@ -63,8 +64,11 @@ async def refine(
     embedder: Embedder,
     options: Options,
     watch: Watch,
+    server: Server | None = None,
 ) -> Summary:
     """Describe the nodes of `data` up to `options.hops` and embed what was written.
+
+    The descriptions go into the workspace, or to a Chroma `server`.
 
     Everything finished is kept, however the run ends. Ctrl-C lets the calls in flight end and
     returns a summary with `stopped`; the second one cancels them.
@@ -73,7 +77,7 @@ async def refine(
     clock = time.perf_counter()
     run = datetime.now(UTC).strftime("%Y%m%d-%H%M%S-%f")[:-3]
     # Opened and read before a question is asked: what is broken is told while nothing was spent.
-    descriptions = Descriptions(workspace / "chroma")
+    descriptions = Descriptions(workspace / "chroma", server)
     if options.limit is not None and descriptions.embedders() - {embedder.name}:
         raise StoreError(
             f"The workspace {workspace} holds embeddings of another embedder than {embedder.name}.",

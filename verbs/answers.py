@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from errors import UsageError, unknown
-from settings import load
+from settings import chroma_server, load
 from stores import runs
+from stores.chroma import Server
 from stores.datasets import Dataset, load_training
 from stores.workspace import claim, occupied
 from training import serving
@@ -33,6 +34,7 @@ class Desk:
     trained: Trained
     users: dict[str, int]
     items: dict[str, int]
+    chroma: Server | None
 
     def item(self, row: int) -> dict[str, Any]:
         id = list(self.items)[row]
@@ -40,9 +42,12 @@ class Desk:
 
 
 @contextmanager
-def desk(data: Path, workspace: Path | None, run: str | None) -> Iterator[Desk]:
+def desk(
+    data: Path, workspace: Path | None, run: str | None, chroma: str | None = None
+) -> Iterator[Desk]:
     """Open a run by name, the newest by default. Raises StoreError for one of other data."""
-    settings = load({}, Path.cwd())
+    settings = load({"chroma": chroma}, Path.cwd())
+    server = chroma_server(settings)
     if not data.is_dir():
         raise UsageError(f"--data: {data} is not a folder.", hint="See: python cli.py data import")
     folder = workspace or Path("workspace") / data.resolve().name
@@ -56,7 +61,7 @@ def desk(data: Path, workspace: Path | None, run: str | None) -> Iterator[Desk]:
         trained = Trained(
             len(users), found.nodes_ND, np.array(pairs, dtype=np.int64).reshape(-1, 2)
         )
-        yield Desk(folder, loaded, record, trained, users, items)
+        yield Desk(folder, loaded, record, trained, users, items, server)
 
 
 def recommend(at: Desk, user: str, count: int) -> dict[str, Any]:
@@ -144,8 +149,8 @@ def _texts_of_items(at: Desk) -> tuple[list[str], Any, int]:
     from stores.descriptions import Descriptions
     from verbs.learning import hops_of
 
-    hop = max(hops_of(at.folder), default=0)
-    descriptions = Descriptions(at.folder / "chroma")
+    hop = max(hops_of(at.folder, at.chroma), default=0)
+    descriptions = Descriptions(at.folder / "chroma", at.chroma)
     try:
         nodes, vectors = descriptions.vectors("item", hop)
     finally:
@@ -158,10 +163,10 @@ def _descriptions(at: Desk, user: str, item: str) -> tuple[list[dict[str, Any]],
     from stores.descriptions import Descriptions
     from verbs.learning import hops_of
 
-    known = hops_of(at.folder)
+    known = hops_of(at.folder, at.chroma)
     if not known:
         return [], []
-    descriptions = Descriptions(at.folder / "chroma")
+    descriptions = Descriptions(at.folder / "chroma", at.chroma)
     try:
         layers = {kind: descriptions.texts(kind, known[-1]) for kind in ("user", "item")}
     finally:
@@ -199,6 +204,7 @@ def evaluate(
     mask_val: bool,
     penalty: float | None,
     hop: str | None,
+    chroma: str | None = None,
 ) -> dict[str, Any]:
     """Test metrics of a run (by name) or of a baseline: `pop`, `ease`, `text`."""
     import torch
@@ -207,7 +213,7 @@ def evaluate(
     from training.experiment import cold_tested, tested
     from verbs import learning
 
-    with learning.ground(data, workspace) as place:
+    with learning.ground(data, workspace, chroma) as place:
         if what not in BASELINES:
             folder, record = runs.named(place.folder, what)
             arrays = place.arrays

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from errors import UsageError
-from verbs.flags import SAMPLE, AsJson, Data, Workspace, printed
+from verbs.flags import SAMPLE, AsJson, Chroma, Data, Workspace, printed
 
 app = typer.Typer()
 
@@ -31,6 +31,7 @@ def train(
     hop: Hop = None,
     data: Data = SAMPLE,
     workspace: Workspace = None,
+    chroma: Chroma = None,
     embeddings: Annotated[
         Path | None, typer.Option(help="Text embeddings from a file instead: .npz, .parquet, …")
     ] = None,
@@ -81,7 +82,7 @@ def train(
         half=half,
         plan=Plan(epochs=epochs, batch=batch, learning_rate=learning_rate, patience=patience),
     )
-    with learning.ground(data, workspace) as place:
+    with learning.ground(data, workspace, chroma) as place:
         text, label = learning.no_text(place), "no-text"
         if align != "none":
             text, label = learning.text_of(place, hop, embeddings)
@@ -97,6 +98,7 @@ def evaluate(
     what: Annotated[str, typer.Argument(help="pop, ease, text, or a run's name.")],
     data: Data = SAMPLE,
     workspace: Workspace = None,
+    chroma: Chroma = None,
     hop: Hop = None,
     penalty: Annotated[
         float | None, typer.Option(min=0, help="EASE's λ; chosen on validation by default.")
@@ -107,7 +109,7 @@ def evaluate(
     """Test a trained run or a baseline: popularity, EASE, text alone."""
     from verbs import answers, scoreboard
 
-    found = answers.evaluate(data, workspace, what, mask_val, penalty, hop)
+    found = answers.evaluate(data, workspace, what, mask_val, penalty, hop, chroma)
     scoreboard.show_scores(found)
     if as_json:
         printed(found, as_json)
@@ -138,6 +140,7 @@ def similar(
     by: Annotated[str, typer.Option(help="trained embeddings, or text.")] = "trained",
     data: Data = SAMPLE,
     workspace: Workspace = None,
+    chroma: Chroma = None,
     run: RunName = None,
     top: Top = 10,
     as_json: AsJson = False,
@@ -145,7 +148,7 @@ def similar(
     """The items nearest to an item."""
     from verbs import answers, scoreboard
 
-    with answers.desk(data, workspace, run) as at:
+    with answers.desk(data, workspace, run, chroma) as at:
         found = answers.similar(at, item, top, by)
     scoreboard.show_items(f"Near item {item}, by {by} embeddings:", found["items"])
     if as_json:
@@ -158,6 +161,7 @@ def explain(
     item: Annotated[str, typer.Argument(help="An item's id.")],
     data: Data = SAMPLE,
     workspace: Workspace = None,
+    chroma: Chroma = None,
     run: RunName = None,
     top: Annotated[int, typer.Option("--top", "-k", min=1, help="Reasons of each kind.")] = 3,
     as_json: AsJson = False,
@@ -165,7 +169,7 @@ def explain(
     """Why a run ranks an item where it does for a user: likeness, graph paths, descriptions."""
     from verbs import answers, scoreboard
 
-    with answers.desk(data, workspace, run) as at:
+    with answers.desk(data, workspace, run, chroma) as at:
         found = answers.explain(at, user, item, top)
     scoreboard.show_reasons(found)
     if as_json:
