@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from heapq import nsmallest
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,9 @@ from stores.embedders import Embedder
 from stores.ledger import Ledger
 from stores.rows import Outcome
 from stores.vectors import Vectors
+
+CANDIDATES = 100
+"""How many of the busiest users are looked at for one to show."""
 
 
 @dataclass(frozen=True)
@@ -122,6 +126,7 @@ async def refine(
             gc.unfreeze()
             ended = "stopped" if stopped else "done" if state else "failed"
             await ledger.end_run(run, time.time(), {"ended": ended, "calls": tally.calls})
+        example = _example(job)
     described = [kind_of(node) for node in job.targets]
     return Summary(
         run=run,
@@ -133,7 +138,7 @@ async def refine(
         seconds=time.perf_counter() - clock,
         split=data.split_source,
         stopped=stopped,
-        example=_example(job),
+        example=example,
     )
 
 
@@ -190,10 +195,12 @@ def recorded(options: Options, model: Model, embedder: str, job: Job) -> dict[st
 
 
 def _example(job: Job) -> tuple[Outcome, ...]:
-    """The hops of one user whose text grew the most, for a person to read."""
-    last = job.layers[-1]
-    grown = [n for n in sorted(last) if n.startswith("user:") and last[n].status == "written"]
-    node = max(grown, key=lambda n: len(job.graph.adj[n]), default=None)
-    if node is None:
-        node = next(iter(sorted(last)), None)
-    return tuple(layer[node] for layer in job.layers if node in layer)
+    """The hops of one of the busiest users, for a person to read."""
+    users = (node for node in job.targets if kind_of(node) == "user")
+    busiest = nsmallest(CANDIDATES, users, key=lambda n: (-len(job.graph.adj[n]), n))
+    last = job.outcomes(job.hops, busiest)
+    found = [node for node in busiest if node in last]
+    written = [node for node in found if last[node].status == "written"]
+    node = next(iter(written or found), "")
+    layers = (job.outcomes(hop, [node]) for hop in range(job.hops + 1))
+    return tuple(layer[node] for layer in layers if node in layer)

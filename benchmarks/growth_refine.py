@@ -1,16 +1,17 @@
 """How `refine` grows: time, memory and disk on made graphs of 10^4 to 10^6 interactions.
 
-    python -m benchmarks.growth_refine [--most 1000000] [--hops 2] [--per-user 20]
+    python -m benchmarks.growth_refine [--least 10000] [--most 1000000] [--hops 2] [--per-user 20]
 
 Each size is a data folder of its own (`benchmarks.made_data`) and a fresh `python cli.py refine
 --model offline` on it. The resident memory of that process and of its writers is looked at five
 times a second. Stages are told apart by the ledger: reading ends when the run begins, a stage when
 its last call does, embedding when the run does.
 
-The graph's share is measured in another fresh process that reads the same data, makes the networkx
-graph, lets go of everything else and says what is left. `B/interaction` compares a size with the
-one before: growth of the peak, and what of it is not the graph. A denser graph (`--per-user 100`)
-has fewer nodes to write about, so its memory shows in less time.
+The graph's share is measured in another fresh process that does nothing but make the networkx
+graph, reviews included, from the rows of `graph.sqlite` as they come. `B/interaction` compares a
+size with the one before: growth of the peak, and what of it is not the graph. A denser graph
+(`--per-user 100`) has fewer nodes to write about, and an embedder of a server that answers at once
+(`--embedder`) costs no time, so that memory shows sooner.
 """
 
 import argparse
@@ -32,23 +33,21 @@ SIZES = (10_000, 30_000, 100_000, 300_000, 1_000_000)
 MIB = 2**20
 
 ONLY_THE_GRAPH = """
-import ctypes, gc, os, sys
+import os, sqlite3, sys
 from pathlib import Path
-import networkx
-import pyarrow.parquet
 from graph_ops.graph import build
-from stores.datasets import load_training
+from stores.datasets import Interaction, Item, User
 
 def resident():
-    gc.collect()
-    if sys.platform == "linux":
-        ctypes.CDLL(None).malloc_trim(0)
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
+db = sqlite3.connect(sys.argv[1])
+names = [name for (name,) in db.execute("SELECT node FROM nodes")]
+users = {name[5:]: User(name[5:]) for name in names if name[0] == "u"}
+items = {name[5:]: Item(name[5:]) for name in names if name[0] == "i"}
+rows = db.execute("SELECT user, item, rating, timestamp, review FROM interactions")
 before = resident()
-data = load_training(Path(sys.argv[1]), Path(sys.argv[2]), 0)
-graph = build(data.users, data.items, data.training)
-del data
+graph = build(users, items, (Interaction(*row) for row in rows))
 print(resident() - before, graph.number_of_edges())
 """
 
@@ -125,7 +124,8 @@ def ends(workspace: Path, started: float) -> list[tuple[str, float]]:
     with closing(sqlite3.connect(workspace / "ledger.sqlite")) as db:
         began, ended = db.execute("SELECT started, ended FROM runs").fetchone()
         stages = db.execute(
-            "SELECT stage, max(started + latency_ms / 1e3) FROM calls GROUP BY stage ORDER BY 2"
+            "SELECT stage, max(started + latency_ms / 1e3) FROM calls WHERE stage != 'embedding'"
+            " GROUP BY stage ORDER BY 2"
         ).fetchall()
     return [("reading", began), *stages, ("embedding", ended)]
 
@@ -143,10 +143,11 @@ def measured(count: int, given: argparse.Namespace, home: Path) -> Measured:
     made_data.write(data, count, given.per_user)
     command = [sys.executable, "cli.py", "refine", "--data", str(data), "--json"]
     command += ["--workspace", str(workspace), "--hops", str(given.hops), "--model", "offline"]
+    command += ["--embedder", given.embedder]
     said, started, ended, looks = watched(command)
     summary = json.loads(said.splitlines()[-1])
     alone = subprocess.run(
-        [sys.executable, "-c", ONLY_THE_GRAPH, str(data), str(workspace / "split")],
+        [sys.executable, "-c", ONLY_THE_GRAPH, str(workspace / "graph.sqlite")],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         text=True,
@@ -197,12 +198,14 @@ def told(found: Measured, before: Measured | None) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--least", type=int, default=SIZES[0], help="interactions")
     parser.add_argument("--most", type=int, default=SIZES[-1], help="interactions")
     parser.add_argument("--hops", type=int, default=2)
+    parser.add_argument("--embedder", default="minilm")
     parser.add_argument("--per-user", type=int, default=20, help="interactions; twice an item")
     given = parser.parse_args()
     before = None
-    for count in (size for size in SIZES if size <= given.most):
+    for count in (size for size in SIZES if given.least <= size <= given.most):
         with tempfile.TemporaryDirectory() as home:
             found = measured(count, given, Path(home))
         print(told(found, before), flush=True)

@@ -6,8 +6,8 @@ not keep the order of ids, cosine space is not bit-exact, `add` ignores an id it
 are refused, and writing over a row is five times slower than deleting and adding it.
 
 Everything here can be made again from the ledger without a call. It is kept in a folder that one
-process owns, or on a server (stores.chroma). Reading and writing go in batches; `texts`, `rows` and
-`vectors` hold a whole layer.
+process owns, or on a server (stores.chroma). Reading and writing go in batches; only `texts`,
+`rows` and `vectors` give a whole layer at once.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -153,28 +153,48 @@ class Descriptions:
     def batches(self, kind: str, hop: int) -> Iterator[list[Row]]:
         """The rows of a kind at a hop, some at a time, in no order."""
         for page in self._pages(kind, hop, ["documents", "metadatas"]):
-            yield [
-                Row(node, text, {k: v for k, v in metadata.items() if k != "fingerprint"})
-                for node, text, metadata in zip(
-                    page["ids"], page["documents"], page["metadatas"], strict=True
-                )
-            ]
+            yield _rows(page)
+
+    def nodes(self, kind: str, hop: int) -> list[str]:
+        """The nodes of a kind that have a row at a hop, sorted."""
+        return sorted(node for page in self._pages(kind, hop, []) for node in page["ids"])
+
+    def some(
+        self, kind: str, hop: int, nodes: Sequence[str]
+    ) -> tuple[list[Row], NDArray[np.float32]]:
+        """The rows of these nodes (BATCH at most) that there are, in this order, and their
+        embeddings, shape (rows, dim).
+        """
+        if f"{kind}-hop-{hop}" not in self._names:
+            return [], np.empty((0, 0), dtype=np.float32)
+        with self._told("read"):
+            page = self._collection(kind, hop).get(
+                ids=list(nodes), include=["documents", "metadatas", "embeddings"]
+            )
+        place = {node: row for row, node in enumerate(page["ids"])}
+        order = [place[node] for node in nodes if node in place]
+        rows = _rows(page)
+        return [rows[at] for at in order], self._units(kind, hop, page)[order]
 
     def vectors(self, kind: str, hop: int) -> tuple[list[str], NDArray[np.float32]]:
         """Nodes, sorted, and their embeddings, shape (nodes, dim)."""
-        nodes = sorted(node for page in self._pages(kind, hop, []) for node in page["ids"])
+        nodes = self.nodes(kind, hop)
         place = {node: row for row, node in enumerate(nodes)}
         vectors = np.empty((0, 0), dtype=np.float32)
         for page in self._pages(kind, hop, ["embeddings"]):
-            some = np.asarray(page["embeddings"], dtype=np.float32)
-            with self._told("read"):
-                # Every vector was written with length 1; Chroma keeps no checksum of its own.
-                if not np.allclose(np.linalg.norm(some, axis=1), 1, atol=1e-3):
-                    raise ValueError(f"embeddings of {kind}-hop-{hop} are damaged")
+            some = self._units(kind, hop, page)
             if not len(vectors):
                 vectors = np.zeros((len(nodes), some.shape[1]), dtype=np.float32)
             vectors[[place[node] for node in page["ids"]]] = some
         return nodes, vectors
+
+    def _units(self, kind: str, hop: int, page: Any) -> NDArray[np.float32]:
+        found = np.asarray(page["embeddings"], dtype=np.float32)
+        with self._told("read"):
+            # Every vector was written with length 1; Chroma keeps no checksum of its own.
+            if len(found) and not np.allclose(np.linalg.norm(found, axis=1), 1, atol=1e-3):
+                raise ValueError(f"embeddings of {kind}-hop-{hop} are damaged")
+        return found
 
     def drop_above(self, hop: int) -> list[int]:
         """Remove the hops above `hop`: they no longer follow from what is below. Says which."""
@@ -223,3 +243,12 @@ class Descriptions:
             collection = self._collection(kind, hop)
             for offset in range(0, collection.count(), BATCH):
                 yield collection.get(limit=BATCH, offset=offset, include=include)
+
+
+def _rows(page: Any) -> list[Row]:
+    return [
+        Row(node, text, {k: v for k, v in metadata.items() if k != "fingerprint"})
+        for node, text, metadata in zip(
+            page["ids"], page["documents"], page["metadatas"], strict=True
+        )
+    ]

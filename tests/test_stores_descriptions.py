@@ -10,7 +10,7 @@ import pytest
 
 from errors import StoreError
 from stores.chroma import Server
-from stores.descriptions import Descriptions, Row
+from stores.descriptions import BATCH, Descriptions, Row
 
 Opened = Callable[[], Descriptions]
 
@@ -89,9 +89,20 @@ def test_rows_come_in_batches_that_are_the_whole_layer(opened: Opened) -> None:
     stored.write("item", 0, rows(4500), unit_vectors(4500), "e")
     sizes = [len(some) for some in stored.batches("item", 0)]
     assert len(sizes) > 2 and sum(sizes) == 4500
+    assert len(stored.some("item", 0, stored.nodes("item", 0)[:BATCH])[0]) == BATCH
     assert [row for some in stored.batches("item", 0) for row in some if row.node == "item:7"] == [
         Row("item:7", "text 7", {"hop": 0})
     ]
+
+
+def test_some_nodes_come_in_the_order_in_which_they_were_named(opened: Opened) -> None:
+    stored, made = opened(), unit_vectors(9)
+    stored.write("item", 0, rows(9), made, "e")
+    found, vectors = stored.some("item", 0, ["item:7", "item:99", "item:2"])
+    assert [row.text for row in found] == ["text 7", "text 2"]
+    assert np.array_equal(vectors, made[[7, 2]])
+    assert stored.some("user", 4, ["user:1"])[0] == []
+    assert stored.nodes("item", 0) == [f"item:{n}" for n in range(9)]
 
 
 def test_a_broken_folder_says_how_to_go_on(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -168,19 +168,18 @@ def _descriptions(at: Desk, user: str, item: str) -> tuple[list[dict[str, Any]],
         return [], []
     descriptions = Descriptions(at.folder / "chroma", at.chroma)
     try:
-        layers = {kind: descriptions.texts(kind, known[-1]) for kind in ("user", "item")}
+        told = [
+            {"node": row.node, "hop": known[-1], "text": row.text}
+            for kind, node in (("user", f"user:{user}"), ("item", f"item:{item}"))
+            for row in descriptions.some(kind, known[-1], [node])[0]
+        ]
+        batches = (b for kind in ("user", "item") for b in descriptions.batches(kind, known[-1]))
+        return told, _shared(told, (row.text for some in batches for row in some))
     finally:
         descriptions.close()
-    pair = (("user", f"user:{user}"), ("item", f"item:{item}"))
-    told = [
-        {"node": node, "hop": known[-1], "text": layers[kind][node]}
-        for kind, node in pair
-        if layers[kind].get(node)
-    ]
-    return told, _shared(told, [*layers["user"].values(), *layers["item"].values()])
 
 
-def _shared(told: Sequence[dict[str, Any]], everything: Sequence[str]) -> list[str]:
+def _shared(told: Sequence[dict[str, Any]], everything: Iterable[str]) -> list[str]:
     """Words of five letters and more that both descriptions have and few others, rarest first.
 
     A word in more than a fifth of all descriptions tells nothing (our choice).
@@ -188,8 +187,12 @@ def _shared(told: Sequence[dict[str, Any]], everything: Sequence[str]) -> list[s
     if len(told) < 2:
         return []
     both = set.intersection(*(_words(one["text"]) for one in told))
-    usual = Counter(word for text in everything for word in _words(text) & both)
-    telling = [word for word in both if usual[word] <= max(2, len(everything) / 5)]
+    usual: Counter[str] = Counter()
+    texts = 0
+    for text in everything:
+        usual.update(_words(text) & both)
+        texts += 1
+    telling = [word for word in both if usual[word] <= max(2, texts / 5)]
     return sorted(telling, key=lambda word: (usual[word], -len(word), word))[:10]
 
 
