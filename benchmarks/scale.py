@@ -27,16 +27,15 @@ class Measured:
     hop_2: tuple[float, float] = (3_649_399 / 2_329, 288_319 / 2_329)
     # benchmarks.throughput: calls a second that one process keeps up, checks and ledger included.
     calls_per_second: float = 305
-    # benchmarks.growth_refine --per-user 20: size of the file by calls, rows or interactions.
-    ledger_per_call: float = 5_500
-    cached_vector: float = 2_300
-    chroma_disk_per_row: float = 5_900
-    graph_file_per_edge: float = 200
+    # refine --hops 2 --data amazon_instruments: bytes of the file by calls, texts and rows.
+    ledger_per_call: float = 7_100
+    cached_vector: float = 2_140
+    chroma_disk_per_row: float = 7_650
     # 30,000 rows of 384 numbers in a folder: growth of resident memory by row.
     chroma_memory_per_row: float = 2_800
     # benchmarks.growth_refine: growth of the peak by interaction, and the graph's share by edge.
     refine_memory_per_interaction: float = 1_000
-    graph_memory_per_edge: float = 500
+    graph_memory_per_edge: float = 570
     # benchmarks.growth at 3 and 10 million: memory by interaction, and a step over the whole graph.
     training_memory_per_interaction: float = (2.52 - 1.51) * GIB / 7e6
     training_step: float = 1.786 / 10e6
