@@ -21,7 +21,7 @@ from stores.embedders import EmbedderBusy
 from stores.rows import Call
 from stores.vectors import Vectors
 
-CHUNK = 1000
+CHUNK = 2000
 STAGE = "embedding"
 
 

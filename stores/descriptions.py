@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from stores.chroma import Server, Told, mark_of, open_folder, open_server
 from stores.rows import Outcome
 
-BATCH = 1000
+BATCH = 2000
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ from stores.sqlite_file import check, connect, create, move_aside
 from stores.trails.runs import REPLAY
 from stores.vectors import Vectors
 
-CHUNK = 1000
+CHUNK = 2000
 Held = dict[tuple[str, int], dict[str, tuple[str, str]]]
 """By kind and hop the nodes, and of each the run that wrote its text and the row's fingerprint."""
 
