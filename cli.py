@@ -20,6 +20,7 @@ from verbs.flags import (
     SAMPLE,
     AsJson,
     Batch,
+    Chroma,
     Concurrency,
     Data,
     DryRun,
@@ -66,6 +67,7 @@ def refine(
     workspace: Workspace = None,
     model: Model = None,
     embedder: EmbedderName = None,
+    chroma: Chroma = None,
     limit: Limit = None,
     concurrency: Concurrency = None,
     neighbours: Neighbours = None,
@@ -81,6 +83,7 @@ def refine(
     flags = {
         "model": model,
         "embedder": embedder,
+        "chroma": chroma,
         "concurrency": concurrency,
         "neighbours": neighbours,
         "mode": mode,
@@ -96,6 +99,7 @@ def profile(
     workspace: Workspace = None,
     model: Model = None,
     embedder: EmbedderName = None,
+    chroma: Chroma = None,
     limit: Limit = None,
     concurrency: Concurrency = None,
     fresh: Fresh = False,
@@ -106,7 +110,13 @@ def profile(
     as_json: AsJson = False,
 ) -> None:
     """Write the profiles only (hop 0): the same as refine --hops 0."""
-    flags = {"model": model, "embedder": embedder, "concurrency": concurrency, "seed": seed}
+    flags = {
+        "model": model,
+        "embedder": embedder,
+        "chroma": chroma,
+        "concurrency": concurrency,
+        "seed": seed,
+    }
     told = {"hops": 0, "limit": limit, "fresh": fresh, "batch": batch, "max_cost": max_cost}
     _refine(data, workspace, told, flags, dry_run, as_json)
 
@@ -221,25 +231,26 @@ def models_check(
 def stores_rebuild(
     workspace: Annotated[Path, typer.Option("--workspace", help="The workspace to mend.")],
     embedder: EmbedderName = None,
+    chroma: Chroma = None,
     as_json: AsJson = False,
 ) -> None:
     """Mend damaged stores from each other, without a call; what was damaged is kept beside."""
     from dataclasses import asdict
 
-    from settings import connection, load
+    from settings import chroma_server, connection, load
     from stores.embedders import Embedder, open_embedder
     from stores.rebuild import rebuild
     from stores.workspace import occupied
 
     if not workspace.is_dir():
         raise UsageError(f"--workspace: {workspace} is not a folder.")
-    settings = load({"embedder": embedder}, Path.cwd())
+    settings = load({"embedder": embedder, "chroma": chroma}, Path.cwd())
 
     def opened(last: str) -> Embedder:
         return open_embedder(connection(settings.reach(embedder or last or settings.embedder)))
 
     with occupied(workspace):
-        printed(asdict(rebuild(workspace, opened)), as_json)
+        printed(asdict(rebuild(workspace, opened, chroma_server(settings))), as_json)
 
 
 @batch_app.command("status")

@@ -17,11 +17,13 @@ from pydantic import (
 )
 
 from errors import ModelError, UsageError
+from stores.chroma import Server
 from stores.connection import Connection, Price
 
 PREFIX = "HOPSCRIBE_"
 OPENAI = "https://api.openai.com/v1"
 KEY = f"{PREFIX}API_KEY"
+CHROMA_KEY = f"{PREFIX}CHROMA_KEY"
 REMOTE = {"openai"}
 """The providers that are reached over a network and may need a key."""
 
@@ -86,6 +88,9 @@ class Settings(Reach):
     thinking_tokens: int = Field(
         default=0, ge=0, description="room in each reply for models that think before they answer"
     )
+    chroma: str | None = Field(
+        default=None, description="a Chroma server: http://HOST:8000; null: in the workspace"
+    )
     otlp: str | None = Field(
         default=None, description="a collector of spans: http://127.0.0.1:4318"
     )
@@ -131,6 +136,22 @@ def connection(reach: Named, must_have_key: bool = True) -> Connection:
     )
 
 
+def chroma_server(settings: Settings) -> Server | None:
+    """The Chroma server that keeps the descriptions; None: they are in the workspace.
+
+    Raises UsageError where its address is none.
+    """
+    if settings.chroma is None:
+        return None
+    if "?" in settings.chroma or "#" in settings.chroma:
+        raise UsageError(
+            "A Chroma server's address ends before its ? or #.",
+            hint=f"A key goes into {CHROMA_KEY}.",
+        )
+    url = _address(settings.chroma, "http://HOST:8000", CHROMA_KEY)
+    return Server(url, os.environ.get(CHROMA_KEY, "").strip(), settings.timeout)
+
+
 def load(flags: dict[str, Any], folder: Path) -> Settings:
     """Merge the sources. Raises UsageError naming the source and the key that is wrong."""
     _read_dotenv(folder / ".env")
@@ -139,7 +160,7 @@ def load(flags: dict[str, Any], folder: Path) -> Settings:
     from_environment = {
         name[len(PREFIX) :].lower(): None if value == "null" else value
         for name, value in os.environ.items()
-        if name.startswith(PREFIX) and name != KEY
+        if name.startswith(PREFIX) and name not in (KEY, CHROMA_KEY)
     }
     for source, values in (("settings.yaml", from_file), ("the environment", from_environment)):
         for key in values:
@@ -186,7 +207,7 @@ def access_key(
     return _address(url or os.environ.get("OPENAI_BASE_URL") or OPENAI), key or "none"
 
 
-def _address(url: str) -> str:
+def _address(url: str, like: str = "http://HOST:PORT/v1", key: str = KEY) -> str:
     try:
         parts = urlsplit(url)
         usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
@@ -195,10 +216,10 @@ def _address(url: str) -> str:
     if "@" in url:
         # An address is written to the ledger and into errors; a secret must not be.
         raise UsageError(
-            "A server's address must not hold a name or a password.", hint=f"Use {KEY}."
+            "A server's address must not hold a name or a password.", hint=f"Use {key}."
         )
     if not usable:
-        raise UsageError(f"{url!r} is not the address of a server.", hint="http://HOST:PORT/v1")
+        raise UsageError(f"{url!r} is not the address of a server.", hint=like)
     return url.rstrip("/")
 
 

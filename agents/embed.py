@@ -132,16 +132,19 @@ def embed(job: Job, descriptions: Descriptions, embedding: Embedding) -> int:
     """
     embedder = embedding.embedder.name
     changed = 0
-    for hop, layer in enumerate(job.layers):
+    for hop, needed in enumerate(job.needed):
         for kind in ("item", "user"):
-            rows = [row_of(layer[n], job.desk.run) for n in sorted(layer) if kind_of(n) == kind]
+            nodes = sorted(node for node in needed if kind_of(node) == kind)
             known = descriptions.fingerprints(kind, hop)
-            fresh = [row for row in rows if known.get(row.node) != row.fingerprint(embedder)]
-            if fresh and not changed and not job.limited:
-                descriptions.drop_above(job.hops)
-            for start in range(0, len(fresh), CHUNK):
-                some = fresh[start : start + CHUNK]
-                made = embedding.of([row.text for row in some])
-                descriptions.write(kind, hop, some, made, embedder)
-            changed += len(fresh)
+            for start in range(0, len(nodes), CHUNK):
+                outcomes = job.outcomes(hop, nodes[start : start + CHUNK])
+                rows = [row_of(outcome, job.desk.run) for outcome in outcomes.values()]
+                fresh = [row for row in rows if known.get(row.node) != row.fingerprint(embedder)]
+                if not fresh:
+                    continue
+                if not changed and not job.limited:
+                    descriptions.drop_above(job.hops)
+                made = embedding.of([row.text for row in fresh])
+                descriptions.write(kind, hop, fresh, made, embedder)
+                changed += len(fresh)
     return changed

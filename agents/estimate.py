@@ -126,7 +126,7 @@ async def estimate(
         await carry_out(Run(job, lambda: 0, on_stage))
         embedding = 0
         if embedder.remote:
-            texts = {outcome.text for layer in job.layers for outcome in layer.values()}
+            texts = {outcome.text for layer in job.supposed for outcome in layer.values()}
             embedding = sum(map(embedder.count, vectors.missing(texts)))
     costs = {
         name: _cost(model, options.batch, stage.input_tokens, stage.output_tokens)

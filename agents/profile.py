@@ -6,7 +6,6 @@ from agents.ask import Question, question
 from agents.job import Job
 from agents.manner import inputs
 from agents.wave import Stage
-from graph_ops.graph import kind_of
 
 
 def item_profiles(job: Job) -> Stage:
@@ -16,8 +15,7 @@ def item_profiles(job: Job) -> Stage:
 
 def user_profiles(job: Job) -> Stage:
     """From a sample of the user's items, their profiles and the user's reviews (eq. 14)."""
-    profiles = {node: text for node, text in job.texts(0).items() if kind_of(node) == "item"}
-    return _stage(job, "user profiles", profiles)
+    return _stage(job, "user profiles", job.texts(0))
 
 
 def _stage(job: Job, name: str, below: Mapping[str, str]) -> Stage:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from heapq import nsmallest
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +24,16 @@ from agents.setup import OWN_PROMPTS, Options, carry_out, make_desk, make_job
 from errors import Interrupted, RunStopped, StoreError, UsageError
 from graph_ops.graph import kind_of
 from stores import graph_file
+from stores.chroma import Server
 from stores.datasets import Dataset
 from stores.descriptions import Descriptions
 from stores.embedders import Embedder
 from stores.ledger import Ledger
 from stores.rows import Outcome
 from stores.vectors import Vectors
+
+CANDIDATES = 100
+"""How many of the busiest users are looked at for one to show."""
 
 
 @dataclass(frozen=True)
@@ -63,8 +68,11 @@ async def refine(
     embedder: Embedder,
     options: Options,
     watch: Watch,
+    server: Server | None = None,
 ) -> Summary:
     """Describe the nodes of `data` up to `options.hops` and embed what was written.
+
+    The descriptions go into the workspace, or to a Chroma `server`.
 
     Everything finished is kept, however the run ends. Ctrl-C lets the calls in flight end and
     returns a summary with `stopped`; the second one cancels them.
@@ -73,7 +81,7 @@ async def refine(
     clock = time.perf_counter()
     run = datetime.now(UTC).strftime("%Y%m%d-%H%M%S-%f")[:-3]
     # Opened and read before a question is asked: what is broken is told while nothing was spent.
-    descriptions = Descriptions(workspace / "chroma")
+    descriptions = Descriptions(workspace / "chroma", server)
     if options.limit is not None and descriptions.embedders() - {embedder.name}:
         raise StoreError(
             f"The workspace {workspace} holds embeddings of another embedder than {embedder.name}.",
@@ -118,6 +126,7 @@ async def refine(
             gc.unfreeze()
             ended = "stopped" if stopped else "done" if state else "failed"
             await ledger.end_run(run, time.time(), {"ended": ended, "calls": tally.calls})
+        example = _example(job)
     described = [kind_of(node) for node in job.targets]
     return Summary(
         run=run,
@@ -129,7 +138,7 @@ async def refine(
         seconds=time.perf_counter() - clock,
         split=data.split_source,
         stopped=stopped,
-        example=_example(job),
+        example=example,
     )
 
 
@@ -186,10 +195,12 @@ def recorded(options: Options, model: Model, embedder: str, job: Job) -> dict[st
 
 
 def _example(job: Job) -> tuple[Outcome, ...]:
-    """The hops of one user whose text grew the most, for a person to read."""
-    last = job.layers[-1]
-    grown = [n for n in sorted(last) if n.startswith("user:") and last[n].status == "written"]
-    node = max(grown, key=lambda n: len(job.graph.adj[n]), default=None)
-    if node is None:
-        node = next(iter(sorted(last)), None)
-    return tuple(layer[node] for layer in job.layers if node in layer)
+    """The hops of one of the busiest users, for a person to read."""
+    users = (node for node in job.targets if kind_of(node) == "user")
+    busiest = nsmallest(CANDIDATES, users, key=lambda n: (-len(job.graph.adj[n]), n))
+    last = job.outcomes(job.hops, busiest)
+    found = [node for node in busiest if node in last]
+    written = [node for node in found if last[node].status == "written"]
+    node = next(iter(written or found), "")
+    layers = (job.outcomes(hop, [node]) for hop in range(job.hops + 1))
+    return tuple(layer[node] for layer in layers if node in layer)

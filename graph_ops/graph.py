@@ -73,23 +73,26 @@ def build(
     for an interaction whose user or item is unknown.
     """
     graph = nx.Graph()
+    # One string a node: networkx keeps the name that it is given in every edge.
+    user_nodes = {id_: node_name("user", id_) for id_ in users}
+    item_nodes = {id_: node_name("item", id_) for id_ in items}
     for id_, user in users.items():
-        graph.add_node(node_name("user", id_), attributes=user.attributes)
+        graph.add_node(user_nodes[id_], attributes=user.attributes)
     for id_, item in items.items():
         graph.add_node(
-            node_name("item", id_),
+            item_nodes[id_],
             title=item.title,
             description=item.description,
             attributes=item.attributes,
         )
     for row in interactions:
-        user_node, item_node = node_name("user", row.user), node_name("item", row.item)
-        for node in (user_node, item_node):
-            if node not in graph:
-                raise DataError(
-                    f"An interaction names {node}, which is not in the data.",
-                    hint="Add it to the users or items file, or drop the interaction.",
-                )
+        user_node, item_node = user_nodes.get(row.user), item_nodes.get(row.item)
+        if user_node is None or item_node is None:
+            unknown = f"user:{row.user}" if user_node is None else f"item:{row.item}"
+            raise DataError(
+                f"An interaction names {unknown}, which is not in the data.",
+                hint="Add it to the users or items file, or drop the interaction.",
+            )
         graph.add_edge(
             user_node, item_node, rating=row.rating, timestamp=row.timestamp, review=row.review
         )

@@ -86,7 +86,9 @@ def in_order(found: Mapping[str, Floats], arrays: Arrays, hint: str) -> Floats:
             f"Text embeddings have different widths: {_some(widths)}.",
             hint="Embed users and items with one embedder.",
         )
-    text = np.stack([found[node] for node in arrays.nodes]).astype(np.float32)
+    text = np.empty((len(arrays.nodes), widths[0]), dtype=np.float32)
+    for row, node in enumerate(arrays.nodes):
+        text[row] = found[node]
     bad = [arrays.nodes[row] for row in np.flatnonzero(~np.isfinite(text).all(axis=1))]
     if bad:
         raise DataError(

@@ -5,12 +5,12 @@ needs no filter. Rows are named by their node. This file hides what Chroma does 
 not keep the order of ids, cosine space is not bit-exact, `add` ignores an id it has, large batches
 are refused, and writing over a row is five times slower than deleting and adding it.
 
-Everything here can be made again from the ledger without a call. One process owns the folder.
+Everything here can be made again from the ledger without a call. It is kept in a folder that one
+process owns, or on a server (stores.chroma). Reading and writing go in batches; only `texts`,
+`rows` and `vectors` give a whole layer at once.
 """
 
-import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -19,9 +19,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from errors import StoreError
+from stores.chroma import Server, Told, mark_of, open_folder, open_server
 from stores.rows import Outcome
-from stores.sqlite_file import check
 
 BATCH = 2000
 
@@ -60,41 +59,40 @@ def row_of(outcome: Outcome, run: str) -> Row:
     )
 
 
+def kept(folder: Path, server: Server | None) -> bool:
+    """Whether there may be descriptions: opening a folder that is not there would make one."""
+    return server is not None or folder.exists()
+
+
 class Descriptions:
-    """The Chroma folder of a workspace."""
+    """The descriptions of a workspace, in its Chroma folder or on a server."""
 
-    def __init__(self, folder: Path) -> None:
-        import chromadb
-        from chromadb.config import Settings
-
-        self._folder = folder
+    def __init__(self, folder: Path, server: Server | None = None) -> None:
+        self._folder, self._server = folder, server
+        self._mark = "" if server is None else mark_of(folder.parent)
         with self._told("opened"):
-            if (folder / "chroma.sqlite3").exists():
-                check(folder / "chroma.sqlite3", 0)
-            self._client: Any = chromadb.PersistentClient(
-                path=str(folder), settings=Settings(anonymized_telemetry=False)
-            )
-            self._names = {c.name for c in self._client.list_collections()}
+            self._client = open_folder(folder) if server is None else open_server(server)
+            self._names = set(self._listed())
             for name in self._names:
                 # Loads the index of the vectors: a file of it that is gone or cut shows here.
-                some = self._client.get_collection(name, embedding_function=None)
-                some.get(limit=1, include=["embeddings"])
+                self._named(name).get(limit=1, include=["embeddings"])
 
-    @contextmanager
-    def _told(self, what: str) -> Iterator[None]:
-        from chromadb.errors import ChromaError
+    def _told(self, what: str) -> Told:
+        return Told(self._folder, self._server, what)
 
-        try:
-            yield
-        except (ChromaError, sqlite3.Error, OSError, ValueError) as error:
-            raise StoreError(
-                f"The Chroma folder {self._folder} cannot be {what}: {error}.",
-                hint="It can be made anew from the ledger, without a call: "
-                f"python cli.py stores rebuild --workspace {self._folder.parent}",
-            ) from error
+    def _listed(self) -> Iterator[str]:
+        """The names of our collections without the workspace's mark: `item-hop-0`."""
+        offset = 0
+        while page := self._client.list_collections(limit=BATCH, offset=offset):
+            ours = (one.name for one in page if one.name.startswith(self._mark))
+            yield from (name.removeprefix(self._mark) for name in ours)
+            offset += len(page)
+
+    def _named(self, name: str) -> Any:
+        return self._client.get_collection(self._mark + name, embedding_function=None)
 
     def close(self) -> None:
-        """Let go of the folder: Chroma keeps what it once opened for the life of the process."""
+        """Let go of it: Chroma keeps a folder that it once opened for the life of the process."""
         self._client.close()
 
     def layers(self) -> list[tuple[str, int]]:
@@ -123,8 +121,7 @@ class Descriptions:
             collection = self._collection(kind, hop)
             if collection.metadata.get("embedder") != embedder:
                 # Vectors of two embedders do not compare, and may differ in width.
-                self._client.delete_collection(collection.name)
-                self._names.discard(collection.name)
+                self._drop(f"{kind}-hop-{hop}")
                 collection = self._collection(kind, hop, embedder)
             for start in range(0, len(rows), BATCH):
                 some = rows[start : start + BATCH]
@@ -150,31 +147,54 @@ class Descriptions:
 
     def rows(self, kind: str, hop: int) -> list[Row]:
         """Every row of a kind at a hop, sorted by node."""
-        found = [
-            Row(node, text, {k: v for k, v in metadata.items() if k != "fingerprint"})
-            for page in self._pages(kind, hop, ["documents", "metadatas"])
-            for node, text, metadata in zip(
-                page["ids"], page["documents"], page["metadatas"], strict=True
-            )
-        ]
+        found = [row for some in self.batches(kind, hop) for row in some]
         return sorted(found, key=lambda row: row.node)
+
+    def batches(self, kind: str, hop: int) -> Iterator[list[Row]]:
+        """The rows of a kind at a hop, some at a time, in no order."""
+        for page in self._pages(kind, hop, ["documents", "metadatas"]):
+            yield _rows(page)
+
+    def nodes(self, kind: str, hop: int) -> list[str]:
+        """The nodes of a kind that have a row at a hop, sorted."""
+        return sorted(node for page in self._pages(kind, hop, []) for node in page["ids"])
+
+    def some(
+        self, kind: str, hop: int, nodes: Sequence[str]
+    ) -> tuple[list[Row], NDArray[np.float32]]:
+        """The rows of these nodes (BATCH at most) that there are, in this order, and their
+        embeddings, shape (rows, dim).
+        """
+        if f"{kind}-hop-{hop}" not in self._names:
+            return [], np.empty((0, 0), dtype=np.float32)
+        with self._told("read"):
+            page = self._collection(kind, hop).get(
+                ids=list(nodes), include=["documents", "metadatas", "embeddings"]
+            )
+        place = {node: row for row, node in enumerate(page["ids"])}
+        order = [place[node] for node in nodes if node in place]
+        rows = _rows(page)
+        return [rows[at] for at in order], self._units(kind, hop, page)[order]
 
     def vectors(self, kind: str, hop: int) -> tuple[list[str], NDArray[np.float32]]:
         """Nodes, sorted, and their embeddings, shape (nodes, dim)."""
-        by_node = {
-            node: vector
-            for page in self._pages(kind, hop, ["embeddings"])
-            for node, vector in zip(page["ids"], page["embeddings"], strict=True)
-        }
-        nodes = sorted(by_node)
-        if not nodes:
-            return [], np.empty((0, 0), dtype=np.float32)
-        vectors = np.stack([by_node[node] for node in nodes]).astype(np.float32)
+        nodes = self.nodes(kind, hop)
+        place = {node: row for row, node in enumerate(nodes)}
+        vectors = np.empty((0, 0), dtype=np.float32)
+        for page in self._pages(kind, hop, ["embeddings"]):
+            some = self._units(kind, hop, page)
+            if not len(vectors):
+                vectors = np.zeros((len(nodes), some.shape[1]), dtype=np.float32)
+            vectors[[place[node] for node in page["ids"]]] = some
+        return nodes, vectors
+
+    def _units(self, kind: str, hop: int, page: Any) -> NDArray[np.float32]:
+        found = np.asarray(page["embeddings"], dtype=np.float32)
         with self._told("read"):
             # Every vector was written with length 1; Chroma keeps no checksum of its own.
-            if not np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-3):
+            if len(found) and not np.allclose(np.linalg.norm(found, axis=1), 1, atol=1e-3):
                 raise ValueError(f"embeddings of {kind}-hop-{hop} are damaged")
-        return nodes, vectors
+        return found
 
     def drop_above(self, hop: int) -> list[int]:
         """Remove the hops above `hop`: they no longer follow from what is below. Says which."""
@@ -183,15 +203,14 @@ class Descriptions:
             for name in sorted(self._names):
                 its_hop = int(name.rpartition("-")[2])
                 if its_hop > hop:
-                    self._client.delete_collection(name)
-                    self._names.discard(name)
+                    self._drop(name)
                     gone.add(its_hop)
         return sorted(gone)
 
     def embedders(self) -> set[str]:
         """Who made the vectors that are stored."""
         with self._told("read"):
-            found = (self._client.get_collection(n, embedding_function=None) for n in self._names)
+            found = map(self._named, self._names)
             return {str(one.metadata["embedder"]) for one in found if one.count()}
 
     def embedder(self, kind: str, hop: int) -> str:
@@ -202,16 +221,20 @@ class Descriptions:
     def _collection(self, kind: str, hop: int, embedder: str = "") -> Any:
         name = f"{kind}-hop-{hop}"
         if name in self._names:
-            return self._client.get_collection(name, embedding_function=None)
+            return self._named(name)
         # The vectors have length 1, so the inner product ranks as cosine does, and is exact.
         created = self._client.create_collection(
-            name,
+            self._mark + name,
             embedding_function=None,
             metadata={"embedder": embedder},
             configuration={"hnsw": {"space": "ip"}},
         )
         self._names.add(name)
         return created
+
+    def _drop(self, name: str) -> None:
+        self._client.delete_collection(self._mark + name)
+        self._names.discard(name)
 
     def _pages(self, kind: str, hop: int, include: list[str]) -> Iterator[Any]:
         if f"{kind}-hop-{hop}" not in self._names:
@@ -220,3 +243,12 @@ class Descriptions:
             collection = self._collection(kind, hop)
             for offset in range(0, collection.count(), BATCH):
                 yield collection.get(limit=BATCH, offset=offset, include=include)
+
+
+def _rows(page: Any) -> list[Row]:
+    return [
+        Row(node, text, {k: v for k, v in metadata.items() if k != "fingerprint"})
+        for node, text, metadata in zip(
+            page["ids"], page["documents"], page["metadatas"], strict=True
+        )
+    ]

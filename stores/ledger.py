@@ -91,6 +91,20 @@ class Ledger:
                 )
         return {key: Reply(body, finish) for key, _, body, finish in rows}
 
+    def outcomes(self, run: str, hop: int, nodes: Sequence[str]) -> dict[str, Outcome]:
+        """What became of these nodes at a hop in a run, without their keys; unsettled ones are
+        left out.
+        """
+        rows = self.read(
+            "SELECT node, hop, status, turns, reason, prompt, model, body"
+            " FROM outcomes JOIN texts ON hash = text"
+            " WHERE run = ? AND hop = ? AND node IN (SELECT value FROM json_each(?))",
+            run,
+            hop,
+            json.dumps(nodes),
+        )
+        return {row[0]: Outcome(*row) for row in rows}
+
     def recent(self, model: str, endpoint: str, most: int = 100) -> list[Past]:
         """The last answers of a model, `most` of each prompt, whatever became of them."""
         rows = self.read(

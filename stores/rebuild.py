@@ -10,14 +10,17 @@ What was damaged is kept beside, under `….damaged-1`.
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import chain, groupby
+from operator import itemgetter
 from pathlib import Path
 
 from errors import StoreError
-from stores.descriptions import Descriptions, Row, row_of
+from stores.chroma import Server
+from stores.descriptions import Descriptions, Row, kept, row_of
 from stores.embedders import Embedder
 from stores.ledger_file import READABLE, VERSION, bring_up_to_date, count_anew
 from stores.rows import SCHEMA, Outcome, digest, whole
@@ -27,7 +30,8 @@ from stores.trails.runs import REPLAY
 from stores.vectors import Vectors
 
 CHUNK = 2000
-Layers = Mapping[tuple[str, int], list[Row]]
+Held = dict[tuple[str, int], dict[str, tuple[str, str]]]
+"""By kind and hop the nodes, and of each the run that wrote its text and the row's fingerprint."""
 
 
 @dataclass
@@ -49,46 +53,73 @@ class Report:
     put_aside: list[str] = field(default_factory=list)
 
 
-def rebuild(workspace: Path, embedder: Callable[[str], Embedder]) -> Report:
+def rebuild(
+    workspace: Path, embedder: Callable[[str], Embedder], server: Server | None = None
+) -> Report:
     """Mend the stores of a workspace. `embedder` opens one by the name in the last run's settings.
 
-    That name is empty when no run is known.
+    That name is empty when no run is known. Raises StoreError where a server does not answer.
     """
     report = Report()
-    stored = _open_chroma(workspace, report)
+    stored = _open_chroma(workspace, server, report)
     _mend_ledger(workspace, stored, report)
     _mend_vectors(workspace, report)
     with closing(connect(workspace / "ledger.sqlite")) as db:
-        wanted = _layers(db)
+        wanted = _held(db)
         named = db.execute(
             "SELECT json_extract(settings, '$.embedder') FROM runs ORDER BY started DESC LIMIT 1"
         ).fetchone()
-    if not wanted:
-        return report
-    if stored is None:
-        stored = Descriptions(workspace / "chroma")
-    _fill(workspace, stored, wanted, embedder(named[0] or "" if named else ""), report)
-    stored.close()
+        if wanted:
+            if stored is None:
+                stored = Descriptions(workspace / "chroma")
+            opened = embedder(named[0] or "" if named else "")
+            with Vectors(workspace / "vectors.sqlite", opened) as vectors:
+                _fill(db, stored, wanted, vectors, report)
+            stored.close()
     return report
 
 
-def _open_chroma(workspace: Path, report: Report) -> Descriptions | None:
-    """The Chroma folder where all of it can be read; a damaged one is put aside."""
+def _open_chroma(workspace: Path, server: Server | None, report: Report) -> Descriptions | None:
+    """The descriptions where all of them can be read. A damaged folder is put aside, damaged
+    collections of a server are dropped.
+    """
     folder = workspace / "chroma"
-    if not folder.exists():
+    if not kept(folder, server):
         report.chroma = "missing"
         return None
+    if server is not None:
+        return _proved_server(Descriptions(folder, server), report)
     try:
         stored = Descriptions(folder)
-        for kind, hop in stored.layers():
-            nodes, _ = stored.vectors(kind, hop)
-            if len(nodes) != len(stored.texts(kind, hop)):
-                raise StoreError(f"{folder}: texts and embeddings of {kind}-hop-{hop} differ.")
+        _prove(stored)
     except StoreError:
         report.chroma = "damaged"
         report.put_aside.append(str(move_aside(folder)))
         return None
     return stored
+
+
+def _proved_server(stored: Descriptions, report: Report) -> Descriptions:
+    import httpx
+
+    if not stored.layers():
+        report.chroma = "missing"
+    try:
+        _prove(stored)
+    except StoreError as error:
+        if isinstance(error.__cause__, httpx.HTTPError):
+            raise  # It went away, which is no damage.
+        report.chroma = "damaged"
+        stored.drop_above(-1)
+    return stored
+
+
+def _prove(stored: Descriptions) -> None:
+    """Read everything. Raises StoreError for what cannot be read, or does not belong together."""
+    for kind, hop in stored.layers():
+        nodes, _ = stored.vectors(kind, hop)
+        if len(nodes) != sum(map(len, stored.batches(kind, hop))):
+            raise StoreError(f"Texts and embeddings of {kind}-hop-{hop} in Chroma differ.")
 
 
 def _mend_ledger(workspace: Path, stored: Descriptions | None, report: Report) -> None:
@@ -153,7 +184,7 @@ def _from_chroma(db: sqlite3.Connection, stored: Descriptions) -> int:
     entered = 0
     db.execute("BEGIN")
     for kind, hop in stored.layers():
-        for row in stored.rows(kind, hop):
+        for row in chain.from_iterable(stored.batches(kind, hop)):
             about, text = row.metadata, "" if row.text == "None" else row.text
             run = str(about["run"])
             db.execute("INSERT OR IGNORE INTO texts VALUES (?, ?)", (digest(text), text))
@@ -178,7 +209,7 @@ def _mend_vectors(workspace: Path, report: Report) -> None:
         report.put_aside.append(str(move_aside(path)))
 
 
-def _layers(db: sqlite3.Connection) -> Layers:
+def _held(db: sqlite3.Connection) -> Held:
     """What Chroma should hold: run after run written over the one before, as `refine` does it.
 
     Runs that did not get to their end wrote nothing to Chroma, and count only where no run did.
@@ -188,46 +219,61 @@ def _layers(db: sqlite3.Connection) -> Layers:
         " json_extract(summary, '$.ended') = 'done' FROM runs ORDER BY started"
     ).fetchall()
     finished = [run for run in runs if run[2]] or runs
-    held: dict[tuple[str, int], dict[str, Row]] = {}
+    held: Held = {}
     for run, limited, _ in finished:
-        rows = [(o.hop, row_of(o, run)) for o in _outcomes(db, run)]
-        changed = False
-        for hop, row in rows:
-            layer = held.setdefault((str(row.metadata["kind"]), hop), {})
-            before = layer.get(row.node)
-            if before is None or before.fingerprint("") != row.fingerprint(""):
-                layer[row.node], changed = row, True
-        top = max((hop for hop, _ in rows), default=0)
+        changed, top = False, 0
+        for outcome in _outcomes(db, run):
+            row, top = row_of(outcome, run), max(top, outcome.hop)
+            layer = held.setdefault((str(row.metadata["kind"]), outcome.hop), {})
+            now = row.fingerprint("")
+            if layer.get(row.node, ("", ""))[1] != now:
+                layer[row.node], changed = (run, now), True
         if changed and not limited:
             # The hops above were refined from texts that are gone.
             held = {(kind, hop): layer for (kind, hop), layer in held.items() if hop <= top}
-    return {key: [layer[node] for node in sorted(layer)] for key, layer in sorted(held.items())}
+    return dict(sorted(held.items()))
+
+
+_OUTCOMES = (
+    "SELECT node, hop, status, turns, reason, prompt, model, body"
+    " FROM outcomes JOIN texts ON hash = text WHERE run = ?"
+)
 
 
 def _outcomes(db: sqlite3.Connection, run: str) -> Iterator[Outcome]:
-    columns = "node, hop, status, turns, reason, prompt, model, body"
-    for values in db.execute(
-        f"SELECT {columns} FROM outcomes JOIN texts ON hash = text WHERE run = ?", (run,)
-    ):
+    for values in db.execute(_OUTCOMES, (run,)):
         yield Outcome(*values)
 
 
+def _rows(db: sqlite3.Connection, hop: int, written: Sequence[tuple[str, str]]) -> list[Row]:
+    """The rows of some nodes at a hop, each as its run wrote it; `written` are runs and nodes."""
+    found = []
+    for run, some in groupby(sorted(written), key=itemgetter(0)):
+        nodes = json.dumps([node for _, node in some])
+        where = " AND hop = ? AND node IN (SELECT value FROM json_each(?))"
+        rows = db.execute(_OUTCOMES + where, (run, hop, nodes))
+        found += [row_of(Outcome(*values), run) for values in rows]
+    return found
+
+
 def _fill(
-    workspace: Path, stored: Descriptions, wanted: Layers, embedder: Embedder, report: Report
+    db: sqlite3.Connection, stored: Descriptions, wanted: Held, vectors: Vectors, report: Report
 ) -> None:
     """Write what Chroma has not, or has otherwise."""
+    embedder = vectors.embedder.name
 
     def pay(pieces: Sequence[str], embed: Callable[[], None]) -> None:
         embed()
         report.embedded += len(pieces)
 
-    with Vectors(workspace / "vectors.sqlite", embedder) as vectors:
-        for (kind, hop), rows in wanted.items():
-            known = stored.fingerprints(kind, hop)
-            report.descriptions += len(rows)
-            fresh = [row for row in rows if known.get(row.node) != row.fingerprint(embedder.name)]
-            for start in range(0, len(fresh), CHUNK):
-                some = fresh[start : start + CHUNK]
-                made = vectors.embed([row.text for row in some], pay)
-                stored.write(kind, hop, some, made, embedder.name)
+    for (kind, hop), layer in wanted.items():
+        known = stored.fingerprints(kind, hop)
+        report.descriptions += len(layer)
+        written = sorted((run, node) for node, (run, _) in layer.items())
+        for start in range(0, len(written), CHUNK):
+            rows = _rows(db, hop, written[start : start + CHUNK])
+            fresh = [row for row in rows if known.get(row.node) != row.fingerprint(embedder)]
+            if fresh:
+                made = vectors.embed([row.text for row in fresh], pay)
+                stored.write(kind, hop, fresh, made, embedder)
             report.written += len(fresh)

@@ -19,9 +19,11 @@ from stores.embedders import Embedder
 from stores.rows import digest
 from stores.sqlite_file import check, create
 
+# Not WITHOUT ROWID: a row of an index that is longer than a quarter of a page spills into a page of
+# its own, and 384 numbers would take 4.7 kB instead of 2.1.
 SCHEMA = (
     "CREATE TABLE vectors (embedder TEXT, hash TEXT, tokens INTEGER, vector BLOB,"
-    " PRIMARY KEY (embedder, hash)) WITHOUT ROWID;"
+    " PRIMARY KEY (embedder, hash));"
 )
 PARAGRAPH = "\n\n"
 BATCH = 256

@@ -6,6 +6,7 @@ vectors.sqlite   embeddings by text (stores.vectors)
 graph.sqlite     the training graph, to look at (stores.graph_file)
 prompts/         prompts that take the place of the shipped ones
 chroma/          descriptions and embeddings per hop (stores.descriptions)
+chroma.id        this workspace's mark, where they are on a server (stores.chroma)
 servers.json     what servers turned out to understand
 split/           the split, where the data has none of its own (stores.splits)
 runs/            a folder a run

@@ -82,6 +82,15 @@ def far_side(tmp_path: Path) -> Iterator[Callable[..., FarSide]]:
 
 
 @pytest.fixture(scope="session")
+def chroma_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a Chroma server that the whole session shares."""
+    from tests.chroma_server import running
+
+    with running(tmp_path_factory.mktemp("chroma")) as server:
+        yield server.url
+
+
+@pytest.fixture(scope="session")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny GGUF model of random weights whose replies under a grammar are mostly usable."""
     from tests.tiny_gguf import make

@@ -166,6 +166,14 @@ def test_vectors_are_kept_as_32_bit_numbers(tmp_path, vectors):
     assert len(blob[0]) == 3 * 4
 
 
+def test_a_vector_takes_little_more_of_the_file_than_its_numbers(tmp_path, letters):
+    letters.embed = lambda texts: np.tile(np.eye(1, 384, dtype=np.float32), (len(texts), 1))
+    with Vectors(tmp_path / "wide.sqlite", letters) as opened:
+        opened.embed([f"text {n}" for n in range(1000)])
+    taken = sqlite3.connect(tmp_path / "wide.sqlite").execute("PRAGMA page_count").fetchone()[0]
+    assert 1000 * 384 * 4 < taken * 4096 < 1.5 * 1000 * 384 * 4
+
+
 # The vector of a text
 
 

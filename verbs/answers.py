@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from errors import UsageError, unknown
-from settings import load
+from settings import chroma_server, load
 from stores import runs
+from stores.chroma import Server
 from stores.datasets import Dataset, load_training
 from stores.workspace import claim, occupied
 from training import ann, serving
@@ -33,6 +34,7 @@ class Desk:
     trained: Trained
     users: dict[str, int]
     items: dict[str, int]
+    chroma: Server | None
 
     def item(self, row: int) -> dict[str, Any]:
         id = list(self.items)[row]
@@ -40,9 +42,12 @@ class Desk:
 
 
 @contextmanager
-def desk(data: Path, workspace: Path | None, run: str | None) -> Iterator[Desk]:
+def desk(
+    data: Path, workspace: Path | None, run: str | None, chroma: str | None = None
+) -> Iterator[Desk]:
     """Open a run by name, the newest by default. Raises StoreError for one of other data."""
-    settings = load({}, Path.cwd())
+    settings = load({"chroma": chroma}, Path.cwd())
+    server = chroma_server(settings)
     if not data.is_dir():
         raise UsageError(f"--data: {data} is not a folder.", hint="See: python cli.py data import")
     folder = workspace or Path("workspace") / data.resolve().name
@@ -56,7 +61,7 @@ def desk(data: Path, workspace: Path | None, run: str | None) -> Iterator[Desk]:
         trained = Trained(
             len(users), found.nodes_ND, np.array(pairs, dtype=np.int64).reshape(-1, 2)
         )
-        yield Desk(folder, loaded, record, trained, users, items)
+        yield Desk(folder, loaded, record, trained, users, items, server)
 
 
 def recommend(at: Desk, user: str, count: int, approximate: bool) -> dict[str, Any]:
@@ -171,8 +176,8 @@ def _texts_of_items(at: Desk) -> tuple[list[str], Any, int]:
     from stores.descriptions import Descriptions
     from verbs.learning import hops_of
 
-    hop = max(hops_of(at.folder), default=0)
-    descriptions = Descriptions(at.folder / "chroma")
+    hop = max(hops_of(at.folder, at.chroma), default=0)
+    descriptions = Descriptions(at.folder / "chroma", at.chroma)
     try:
         nodes, vectors = descriptions.vectors("item", hop)
     finally:
@@ -185,24 +190,23 @@ def _descriptions(at: Desk, user: str, item: str) -> tuple[list[dict[str, Any]],
     from stores.descriptions import Descriptions
     from verbs.learning import hops_of
 
-    known = hops_of(at.folder)
+    known = hops_of(at.folder, at.chroma)
     if not known:
         return [], []
-    descriptions = Descriptions(at.folder / "chroma")
+    descriptions = Descriptions(at.folder / "chroma", at.chroma)
     try:
-        layers = {kind: descriptions.texts(kind, known[-1]) for kind in ("user", "item")}
+        told = [
+            {"node": row.node, "hop": known[-1], "text": row.text}
+            for kind, node in (("user", f"user:{user}"), ("item", f"item:{item}"))
+            for row in descriptions.some(kind, known[-1], [node])[0]
+        ]
+        batches = (b for kind in ("user", "item") for b in descriptions.batches(kind, known[-1]))
+        return told, _shared(told, (row.text for some in batches for row in some))
     finally:
         descriptions.close()
-    pair = (("user", f"user:{user}"), ("item", f"item:{item}"))
-    told = [
-        {"node": node, "hop": known[-1], "text": layers[kind][node]}
-        for kind, node in pair
-        if layers[kind].get(node)
-    ]
-    return told, _shared(told, [*layers["user"].values(), *layers["item"].values()])
 
 
-def _shared(told: Sequence[dict[str, Any]], everything: Sequence[str]) -> list[str]:
+def _shared(told: Sequence[dict[str, Any]], everything: Iterable[str]) -> list[str]:
     """Words of five letters and more that both descriptions have and few others, rarest first.
 
     A word in more than a fifth of all descriptions tells nothing (our choice).
@@ -210,8 +214,12 @@ def _shared(told: Sequence[dict[str, Any]], everything: Sequence[str]) -> list[s
     if len(told) < 2:
         return []
     both = set.intersection(*(_words(one["text"]) for one in told))
-    usual = Counter(word for text in everything for word in _words(text) & both)
-    telling = [word for word in both if usual[word] <= max(2, len(everything) / 5)]
+    usual: Counter[str] = Counter()
+    texts = 0
+    for text in everything:
+        usual.update(_words(text) & both)
+        texts += 1
+    telling = [word for word in both if usual[word] <= max(2, texts / 5)]
     return sorted(telling, key=lambda word: (usual[word], -len(word), word))[:10]
 
 
@@ -226,6 +234,7 @@ def evaluate(
     mask_val: bool,
     penalty: float | None,
     hop: str | None,
+    chroma: str | None = None,
 ) -> dict[str, Any]:
     """Test metrics of a run (by name) or of a baseline: `pop`, `ease`, `text`."""
     import torch
@@ -234,7 +243,7 @@ def evaluate(
     from training.experiment import cold_tested, tested
     from verbs import learning
 
-    with learning.ground(data, workspace) as place:
+    with learning.ground(data, workspace, chroma) as place:
         if what not in BASELINES:
             folder, record = runs.named(place.folder, what)
             arrays = place.arrays

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from errors import UsageError
-from verbs.flags import SAMPLE, AsJson, Data, Workspace, printed
+from verbs.flags import SAMPLE, AsJson, Chroma, Data, Workspace, printed
 
 app = typer.Typer()
 
@@ -17,6 +17,7 @@ def export(
     format: Annotated[str, typer.Option(help="parquet, rlmrec, recbole.")] = "parquet",
     data: Data = SAMPLE,
     workspace: Workspace = None,
+    chroma: Chroma = None,
     hop: Annotated[
         int | None,
         typer.Option(min=0, help="One hop; without it parquet has all, the others the last."),
@@ -29,17 +30,18 @@ def export(
     """Write descriptions, embeddings and data for other tools."""
     from functools import partial
 
+    from settings import chroma_server
     from settings import load as load_settings
     from stores.exports.export import Asked, exported
     from stores.exports.material import load
     from stores.workspace import claim, occupied
 
-    settings = load_settings({}, Path.cwd())
+    settings = load_settings({"chroma": chroma}, Path.cwd())
     if not data.is_dir():
         raise UsageError(f"--data: {data} is not a folder.", hint="See: python cli.py data import")
     folder = workspace or Path("workspace") / data.resolve().name
     with occupied(folder):
         loaded = load(data, folder / "split", settings.seed, partial(claim, folder))
-        found = exported(Asked(format, out, hop, run), folder, loaded)
+        found = exported(Asked(format, out, hop, run), folder, loaded, chroma_server(settings))
     files = [str(path) for path in found.files]
     printed({"format": format, "out": str(out), "files": files, "counts": found.counts}, as_json)

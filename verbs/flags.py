@@ -24,6 +24,10 @@ EmbedderName = Annotated[
     str | None,
     typer.Option("--embedder", help="minilm, openai:NAME[@URL], llamacpp:FILE.gguf, …"),
 ]
+Chroma = Annotated[
+    str | None,
+    typer.Option(help="A Chroma server for the descriptions, http://HOST:8000; else a folder."),
+]
 Limit = Annotated[
     int | None, typer.Option(min=1, help="Only N users and N items, and what they need.")
 ]

@@ -21,9 +21,10 @@ import torch
 from numpy.typing import NDArray
 
 from errors import UsageError
-from settings import load
+from settings import chroma_server, load
 from stores import runs
 from stores.arrays import Arrays, in_order, load_arrays
+from stores.chroma import Server
 from stores.workspace import claim, occupied
 from training import checkpoint, curves
 from training.experiment import (
@@ -50,6 +51,7 @@ class Ground:
     folder: Path
     data: Path
     arrays: Arrays
+    chroma: Server | None = None
     group: Group = ALONE
 
 
@@ -73,18 +75,21 @@ class Board:
 
 
 @contextmanager
-def ground(data: Path, workspace: Path | None, group: Group = ALONE) -> Iterator[Ground]:
+def ground(
+    data: Path, workspace: Path | None, chroma: str | None = None, group: Group = ALONE
+) -> Iterator[Ground]:
     """Hold the workspace and load the data with its settled split; rank 0 does it for a group."""
-    settings = load({}, Path.cwd())
+    settings = load({"chroma": chroma}, Path.cwd())
+    server = chroma_server(settings)
     if not data.is_dir():
         raise UsageError(f"--data: {data} is not a folder.", hint="See: python cli.py data import")
     folder = workspace or Path("workspace") / data.resolve().name
     if group.rank:
-        yield Ground(folder, data, _shared_arrays(group), group)
+        yield Ground(folder, data, _shared_arrays(group), server, group)
         return
     with occupied(folder):
         arrays = load_arrays(data, folder / "split", settings.seed, partial(claim, folder))
-        yield Ground(folder, data, _shared_arrays(group, arrays), group)
+        yield Ground(folder, data, _shared_arrays(group, arrays), server, group)
 
 
 def _shared_arrays(group: Group, arrays: Arrays | None = None) -> Arrays:
@@ -95,13 +100,13 @@ def _shared_arrays(group: Group, arrays: Arrays | None = None) -> Arrays:
     return Arrays(**{**found, **{k: found[k].numpy() for k in parts}})
 
 
-def hops_of(workspace: Path) -> list[int]:
+def hops_of(workspace: Path, server: Server | None = None) -> list[int]:
     """The hops at which every kind of node has a description."""
-    from stores.descriptions import Descriptions
+    from stores.descriptions import Descriptions, kept
 
-    if not (workspace / "chroma").exists():
+    if not kept(workspace / "chroma", server):
         return []
-    descriptions = Descriptions(workspace / "chroma")
+    descriptions = Descriptions(workspace / "chroma", server)
     try:
         return descriptions.hops()
     finally:
@@ -125,12 +130,13 @@ def stored_text(place: Ground, hop: str | None, file: Path | None) -> tuple[Text
         from stores.embeddings_file import read_embeddings
 
         return read_embeddings(file, place.data, place.arrays)[None], "file"
-    known = hops_of(place.folder)
+    known = hops_of(place.folder, place.chroma)
     if not known:
         raise UsageError(
             f"The workspace {place.folder} has no descriptions to align with.",
             hint=f"Write them first: python cli.py refine --data {place.data} --workspace "
-            f"{place.folder}; or give --embeddings FILE, or --align none.",
+            f"{place.folder}; or give --embeddings FILE, or --align none. If they are on a Chroma "
+            "server, name it: --chroma http://HOST:8000.",
         )
     wanted = known if hop == "all" else [known[-1] if hop is None else _number(hop)]
     if not set(wanted) <= set(known):
@@ -138,15 +144,21 @@ def stored_text(place: Ground, hop: str | None, file: Path | None) -> tuple[Text
             f"--hop {hop}: the workspace {place.folder} has hops {', '.join(map(str, known))}.",
             hint=f"Write more: python cli.py refine --hops {hop} --data {place.data}",
         )
-    return np.stack(
-        [_hop(place, one) for one in wanted]
-    ), "all" if hop == "all" else f"hop{wanted[0]}"
+    if hop != "all":
+        return _hop(place, wanted[0])[None], f"hop{wanted[0]}"
+    first = _hop(place, wanted[0])
+    # Filled layer by layer: a list of them and its stack would be everything twice.
+    text = np.empty((len(wanted), *first.shape), dtype=np.float32)
+    text[0] = first
+    for row, one in enumerate(wanted[1:], 1):
+        text[row] = _hop(place, one)
+    return text, "all"
 
 
 def _hop(place: Ground, hop: int) -> Text:
     from stores.descriptions import Descriptions
 
-    descriptions = Descriptions(place.folder / "chroma")
+    descriptions = Descriptions(place.folder / "chroma", place.chroma)
     try:
         stored = [descriptions.vectors(kind, hop) for kind in ("user", "item")]
     finally:

@@ -93,7 +93,8 @@ async def tell(state: Told, runtime: Runtime[Served]) -> Told:
     """The node's descriptions; then everything is closed."""
     asked = runtime.context
     job = asked.job
-    outcomes = [layer[asked.node] for layer in job.layers]
+    layers = [job.outcomes(hop, [asked.node]) for hop in range(job.hops + 1)]
+    outcomes = [layer[asked.node] for layer in layers]
     calls = {"ended": "served", "calls": job.desk.tally.calls}
     await job.desk.ledger.end_run(state["run"], time.time(), calls)
     asked.closing.close()

@@ -16,7 +16,8 @@ from agents.models.base import Model
 from agents.run import refine
 from agents.setup import Options, PerMinute
 from errors import Interrupted, UsageError
-from settings import Settings, connection, load
+from settings import Settings, chroma_server, connection, load
+from stores.chroma import Server
 from stores.datasets import Dataset, load_training
 from stores.embedders import Embedder, open_embedder
 from stores.workspace import claim, occupied, recall, remember
@@ -35,6 +36,7 @@ class Session:
     model: Callable[[], Model]
     embedder: Callable[[], Embedder]
     otlp: str | None = None
+    chroma: Server | None = None
 
 
 @contextmanager
@@ -58,6 +60,7 @@ def open_session(
             lambda: open_model(connection(settings.reach(settings.model), asks)),
             lambda: open_embedder(connection(settings.reach(settings.embedder), asks)),
             settings.otlp,
+            chroma_server(settings),
         )
 
 
@@ -69,7 +72,13 @@ async def run(session: Session, as_json: bool) -> int:
     try:
         with watching(model.name) as watch, followed(workspace, session.otlp):
             summary = await refine(
-                session.data, workspace, model, session.embedder(), session.options, watch
+                session.data,
+                workspace,
+                model,
+                session.embedder(),
+                session.options,
+                watch,
+                session.chroma,
             )
     finally:
         await model.close()

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from errors import UsageError
-from verbs.flags import SAMPLE, AsJson, Data, Workspace, printed
+from verbs.flags import SAMPLE, AsJson, Chroma, Data, Workspace, printed
 
 app = typer.Typer()
 
@@ -34,6 +34,7 @@ def train(
     hop: Hop = None,
     data: Data = SAMPLE,
     workspace: Workspace = None,
+    chroma: Chroma = None,
     embeddings: Annotated[
         Path | None, typer.Option(help="Text embeddings from a file instead: .npz, .parquet, …")
     ] = None,
@@ -100,7 +101,7 @@ def train(
             fanouts=_fanouts(fanout),
         ),
     )
-    with joined() as group, learning.ground(data, workspace, group) as place:
+    with joined() as group, learning.ground(data, workspace, chroma, group) as place:
         text, label = learning.no_text(place), "no-text"
         if align != "none":
             text, label = learning.text_of(place, hop, embeddings)
@@ -126,6 +127,7 @@ def evaluate(
     what: Annotated[str, typer.Argument(help="pop, ease, text, or a run's name.")],
     data: Data = SAMPLE,
     workspace: Workspace = None,
+    chroma: Chroma = None,
     hop: Hop = None,
     penalty: Annotated[
         float | None, typer.Option(min=0, help="EASE's λ; chosen on validation by default.")
@@ -136,7 +138,7 @@ def evaluate(
     """Test a trained run or a baseline: popularity, EASE, text alone."""
     from verbs import answers, scoreboard
 
-    found = answers.evaluate(data, workspace, what, mask_val, penalty, hop)
+    found = answers.evaluate(data, workspace, what, mask_val, penalty, hop, chroma)
     scoreboard.show_scores(found)
     if as_json:
         printed(found, as_json)
@@ -169,6 +171,7 @@ def similar(
     by: Annotated[str, typer.Option(help="trained embeddings, or text.")] = "trained",
     data: Data = SAMPLE,
     workspace: Workspace = None,
+    chroma: Chroma = None,
     run: RunName = None,
     top: Top = 10,
     ann: Ann = False,
@@ -177,7 +180,7 @@ def similar(
     """The items nearest to an item."""
     from verbs import answers, scoreboard
 
-    with answers.desk(data, workspace, run) as at:
+    with answers.desk(data, workspace, run, chroma) as at:
         found = answers.similar(at, item, top, by, ann)
     scoreboard.show_recall(found)
     scoreboard.show_items(f"Near item {item}, by {by} embeddings:", found["items"])
@@ -191,6 +194,7 @@ def explain(
     item: Annotated[str, typer.Argument(help="An item's id.")],
     data: Data = SAMPLE,
     workspace: Workspace = None,
+    chroma: Chroma = None,
     run: RunName = None,
     top: Annotated[int, typer.Option("--top", "-k", min=1, help="Reasons of each kind.")] = 3,
     as_json: AsJson = False,
@@ -198,7 +202,7 @@ def explain(
     """Why a run ranks an item where it does for a user: likeness, graph paths, descriptions."""
     from verbs import answers, scoreboard
 
-    with answers.desk(data, workspace, run) as at:
+    with answers.desk(data, workspace, run, chroma) as at:
         found = answers.explain(at, user, item, top)
     scoreboard.show_reasons(found)
     if as_json:

@@ -15,7 +15,8 @@ from typing import Any
 
 from errors import StoreError, UsageError, unknown
 from stores import runs
-from stores.descriptions import Descriptions
+from stores.chroma import Server
+from stores.descriptions import Descriptions, kept
 from stores.exports import recbole, rlmrec, tables
 from stores.exports.material import Data, Material, Trained
 from stores.new_folder import check_place, new_folder
@@ -48,7 +49,7 @@ class Exported:
     counts: dict[str, Any]
 
 
-def exported(asked: Asked, workspace: Path, data: Data) -> Exported:
+def exported(asked: Asked, workspace: Path, data: Data, server: Server | None = None) -> Exported:
     """Write an export; the workspace is held by the caller.
 
     Without a hop parquet takes every one, the others the highest that users and items have.
@@ -66,7 +67,7 @@ def exported(asked: Asked, workspace: Path, data: Data) -> Exported:
 
     check_place(asked.out, ours)
     trained = _trained(workspace, asked.run, data) if chosen.layered else None
-    stored = _stored(workspace)
+    stored = _stored(workspace, server)
     try:
         material = Material(data, workspace, stored, _hops(stored, asked, workspace), trained)
         counts = _written(asked.out, ours, chosen, name, material)
@@ -88,11 +89,11 @@ def _written(
         ) from error
 
 
-def _stored(workspace: Path) -> Descriptions | None:
-    """The descriptions, if there are any; opening a folder that is not there would make one."""
-    if not (workspace / "chroma").exists():
+def _stored(workspace: Path, server: Server | None) -> Descriptions | None:
+    """The descriptions, if there are any."""
+    if not kept(workspace / "chroma", server):
         return None
-    stored = Descriptions(workspace / "chroma")
+    stored = Descriptions(workspace / "chroma", server)
     if stored.layers():
         return stored
     stored.close()

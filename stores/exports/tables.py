@@ -15,8 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from errors import DataError, UsageError
-from stores.descriptions import Descriptions
+from errors import UsageError
+from stores.descriptions import BATCH, Descriptions, Row
 from stores.exports.material import Material, Trained
 
 DESCRIPTIONS, TRAINED = "descriptions.parquet", "trained.parquet"
@@ -66,35 +66,31 @@ def write(folder: Path, dataset: str, material: Material) -> dict[str, Any]:
 def _write_descriptions(path: Path, stored: Descriptions, hops: list[int]) -> dict[str, Any]:
     rows, widths = 0, set()
     with pq.ParquetWriter(path, _DESCRIBED) as writer:
-        # A layer at a time, so that no more than one is held.
         for hop, kind in sorted((hop, kind) for kind, hop in stored.layers() if hop in hops):
-            table = _layer(stored, kind, hop)
-            writer.write_table(table)
-            rows += len(table)
-            widths |= {len(one) for one in table["vector"][:1].to_pylist()}
+            nodes, embedder = stored.nodes(kind, hop), stored.embedder(kind, hop)
+            for start in range(0, len(nodes), BATCH):
+                described, vectors = stored.some(kind, hop, nodes[start : start + BATCH])
+                writer.write_table(_table(kind, hop, described, vectors, embedder))
+                rows += len(described)
+                widths.add(vectors.shape[1])
     return {"hops": hops, "descriptions": rows, "dim": max(widths, default=0)}
 
 
-def _layer(stored: Descriptions, kind: str, hop: int) -> Any:
-    rows = stored.rows(kind, hop)
-    nodes, vectors = stored.vectors(kind, hop)
-    if [row.node for row in rows] != nodes:
-        raise DataError(
-            f"Texts and embeddings of {kind}s at hop {hop} differ.",
-            hint="Mend them: python cli.py stores rebuild --workspace DIR",
-        )
-    about = [row.metadata for row in rows]
+def _table(
+    kind: str, hop: int, described: list[Row], vectors: NDArray[np.float32], embedder: str
+) -> Any:
+    nodes, about = [row.node for row in described], [row.metadata for row in described]
     columns = {
         "node": nodes,
         "kind": [kind] * len(nodes),
         "id": [node.partition(":")[2] for node in nodes],
         "hop": [hop] * len(nodes),
-        "text": [row.text for row in rows],
+        "text": [row.text for row in described],
         **{
             name: [one.get(name) for one in about]
             for name in ("status", "fallback", "model", "prompt", "run")
         },
-        "embedder": [stored.embedder(kind, hop)] * len(nodes),
+        "embedder": [embedder] * len(nodes),
         "vector": _lists(vectors),
     }
     return pa.table(columns, schema=_DESCRIBED)

@@ -1,12 +1,14 @@
 """Records into clean rows: the one place where a row is found good or bad.
 
 `Row` is an interaction, an `Entity` is an item or a user. A bad row goes to `bad`, which raises or
-takes note; reading goes on if it returns.
+takes note; reading goes on if it returns. Ids are interned: each comes again in every interaction,
+and as a string of its own it would take more memory than the row.
 """
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
+from sys import intern
 from typing import Any, NamedTuple
 
 from errors import DataError
@@ -105,8 +107,8 @@ def interaction(values: Cells, found: Names, row: int, foreign: bool) -> Row:
     get = values.get
     when = recent if foreign else moment
     return Row(
-        identifier(get(found["user_id"]), "user_id"),
-        identifier(get(found["item_id"]), "item_id"),
+        intern(identifier(get(found["user_id"]), "user_id")),
+        intern(identifier(get(found["item_id"]), "item_id")),
         number(get(found["rating"]), "rating"),
         when(get(found["timestamp"]), "timestamp"),
         text(get(found["review"]), "review"),
@@ -130,12 +132,12 @@ def entity(id_column: str, values: Cells, found: Names, row: int, foreign: bool)
     for theirs, value in values.items():
         if names.get(theirs) != id_column and (one := text(value, theirs)) is not None:
             texts[names.get(theirs, theirs)] = one
-    return Entity(identifier(values.get(found[id_column]), id_column), texts, row)
+    return Entity(intern(identifier(values.get(found[id_column]), id_column)), texts, row)
 
 
 def pair(values: Cells, found: Names, row: int, foreign: bool) -> tuple[Pair, int]:
-    user = identifier(values.get(found["user_id"]), "user_id")
-    return (user, identifier(values.get(found["item_id"]), "item_id")), row
+    user = intern(identifier(values.get(found["user_id"]), "user_id"))
+    return (user, intern(identifier(values.get(found["item_id"]), "item_id"))), row
 
 
 CLEANERS: dict[str, Callable[[Cells, Names, int, bool], Any]] = {
