@@ -129,9 +129,13 @@ def embed(job: Job, descriptions: Descriptions, embedding: Embedding) -> int:
 
     Hops above the last one of this run are removed before the first row changes: they were refined
     from texts that are gone. Not with a limit: the other nodes' hops have nothing to do with it.
+    Rows of nodes that the data no longer has go in any case.
     """
     embedder = embedding.embedder.name
     changed = 0
+    for kind, hop in descriptions.layers():
+        known = descriptions.fingerprints(kind, hop)
+        descriptions.remove(kind, hop, [node for node in known if node not in job.graph])
     for hop, layer in enumerate(job.layers):
         for kind in ("item", "user"):
             rows = [row_of(layer[n], job.desk.run) for n in sorted(layer) if kind_of(n) == kind]

@@ -1,7 +1,7 @@
 """The training graph in a file of the workspace: a node's surroundings come in milliseconds.
 
 It holds training interactions and nothing else, as they went into the prompts, and can be made
-again from the data at any time. A workspace belongs to one data set, so it never grows old.
+again from the data at any time. It is the graph of the last refine: data may have changed since.
 """
 
 import json

@@ -182,6 +182,7 @@ def _layers(db: sqlite3.Connection) -> Layers:
     """What Chroma should hold: run after run written over the one before, as `refine` does it.
 
     Runs that did not get to their end wrote nothing to Chroma, and count only where no run did.
+    What a run without a limit has no word of was not in its data any more.
     """
     runs = db.execute(
         "SELECT id, json_extract(settings, '$.limit') IS NOT NULL,"
@@ -191,13 +192,18 @@ def _layers(db: sqlite3.Connection) -> Layers:
     held: dict[tuple[str, int], dict[str, Row]] = {}
     for run, limited, _ in finished:
         rows = [(o.hop, row_of(o, run)) for o in _outcomes(db, run)]
-        changed = False
+        changed, nodes = False, {row.node for _, row in rows}
         for hop, row in rows:
             layer = held.setdefault((str(row.metadata["kind"]), hop), {})
             before = layer.get(row.node)
             if before is None or before.fingerprint("") != row.fingerprint(""):
                 layer[row.node], changed = row, True
         top = max((hop for hop, _ in rows), default=0)
+        if not limited:
+            held = {
+                key: {node: row for node, row in layer.items() if node in nodes}
+                for key, layer in held.items()
+            }
         if changed and not limited:
             # The hops above were refined from texts that are gone.
             held = {(kind, hop): layer for (kind, hop), layer in held.items() if hop <= top}
