@@ -1,10 +1,9 @@
-"""Refining data that keeps changing: only what changed is asked, and the texts are a fresh run's."""
+"""Refining data that keeps changing: only what changed is asked, the texts are a fresh run's."""
 
 import asyncio
 import json
 import random
 import shutil
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -13,8 +12,7 @@ import pytest
 from agents.models.openai import OpenAIModel
 from agents.run import Watch, refine
 from agents.setup import Options
-from graph_ops.graph import build
-from stores.changing import Doomed, append, doomed, remove
+from stores.changing import Doomed, append, remove
 from stores.connection import Connection
 from stores.datasets import Dataset, load_training
 from stores.descriptions import Descriptions

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from errors import UsageError
-from verbs.flags import SAMPLE, AsJson, Data, printed, said
+from verbs.flags import SAMPLE, AsJson, Data, Workspace, printed, said
 
 app = typer.Typer(
     help="Bring data into our layout, look at it, split it, change it.", no_args_is_help=True
@@ -88,6 +88,26 @@ def data_remove(
 
     changed = changing.remove(data, changing.doomed(what))
     printed({"data": str(data), **_counted(changed), "absent": changed.absent}, as_json)
+
+
+@app.command("forget")
+def data_forget(
+    users: Annotated[list[str], typer.Argument(help="user:42; several may be named.")],
+    data: Changing,
+    workspace: Workspace = None,
+    as_json: AsJson = False,
+) -> None:
+    """Take users out of a data folder and out of all that a workspace wrote from their words."""
+    from settings import load
+    from verbs.forgetting import forget
+    from verbs.places import must_be_folder, workspace_of
+
+    must_be_folder(data)
+    told = forget(data, workspace_of(data, workspace), users, load({}, Path.cwd()))
+    printed(told, as_json)
+    if told["still_in"]:
+        said("Words of theirs still stand in the files under still_in: look there yourself.")
+        raise typer.Exit(3)
 
 
 @app.command("describe")
