@@ -9,8 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from agents.estimate import Estimate, estimate
+from agents.models.base import Model
+from agents.models.offline import Offline
 from agents.models.openai import OpenAIModel
-from agents.run import Watch, refine
+from agents.run import Summary, Watch, refine
 from agents.setup import Options
 from stores.changing import Doomed, append, remove
 from stores.connection import Connection
@@ -19,30 +22,40 @@ from stores.descriptions import Descriptions
 from stores.embedders import OpenAIEmbedder
 from stores.formats.importing import Reading
 from stores.formats.layout import read_source
+from stores.rebuild import rebuild
 from stores.workspace import claim
 from tests.worlds import make
 
-HOPS = 2
-NOTHING = frozenset()
+OPTIONS = Options(hops=2, neighbours=3)
 
 
-def described(data: Path, workspace: Path, url: str, **options) -> Dataset:
-    """Refine, as `python cli.py refine` does it."""
+def loaded(data: Path, workspace: Path) -> Dataset:
     workspace.mkdir(exist_ok=True)
-    loaded = load_training(data, workspace / "split", 0, partial(claim, workspace))
+    return load_training(data, workspace / "split", 0, partial(claim, workspace))
 
-    async def run() -> None:
-        far = Connection("openai", "far", url)
-        model, embedder = OpenAIModel(far), OpenAIEmbedder(far)
+
+def described(data: Path, workspace: Path, url: str, model: Model | None = None) -> int:
+    """Refine, as `python cli.py refine` does it; how many questions were asked."""
+    known, far = loaded(data, workspace), Connection("openai", "far", url)
+
+    async def run() -> Summary:
+        asks = model or OpenAIModel(far)
         try:
-            told = Options(hops=HOPS, neighbours=3, **options)
-            summary = await refine(loaded, workspace, model, embedder, told, Watch())
+            return await refine(known, workspace, asks, OpenAIEmbedder(far), OPTIONS, Watch())
         finally:
-            await model.close()
-        assert summary.stopped is None and not summary.tally.failed
+            await asks.close()
 
-    asyncio.run(run())
-    return loaded
+    summary = asyncio.run(run())
+    assert summary.stopped is None and not summary.tally.failed
+    return summary.tally.calls
+
+
+def estimated(data: Path, workspace: Path, url: str, model: Model) -> Estimate:
+    far = Connection("openai", "far", url)
+    asked = estimate(
+        loaded(data, workspace), workspace, model, OpenAIEmbedder(far), OPTIONS, lambda *_: None
+    )
+    return asyncio.run(asked)
 
 
 def texts(workspace: Path) -> dict[tuple[str, int], dict[str, str]]:
@@ -119,3 +132,53 @@ def test_refined_again_the_texts_are_those_of_a_fresh_run(tmp_path, far_side, se
         asked = set(questions(far)[before:])
         assert 0 < len(asked) < len(set(questions(other)[started:]))
     assert len(questions(far)) == len(set(questions(far))), "no question is asked twice"
+
+
+def one_more(data: Path, home: Path) -> None:
+    """A new interaction of a user and an item that there are, for training."""
+    known = {(row.user, row.item) for row in read_source(data).rows}
+    user, item = next((u, i) for u in ("u1", "u2") for i in ("i1", "i2") if (u, i) not in known)
+    row = {"user_id": user, "item_id": item, "review": "Very sturdy, I say.", "split": "train"}
+    append(delta(home, random.Random(0), [row], []), data, Reading())
+
+
+def test_a_dry_run_after_a_change_says_what_is_asked_at_least_and_at_most(tmp_path, far_side):
+    far, data, workspace = far_side(), make(tmp_path / "data"), tmp_path / "ws"
+    first = described(data, workspace, far.url)
+    model = OpenAIModel(Connection("openai", "far", far.url))
+    assert estimated(data, workspace, far.url, model).calls == 0
+    one_more(data, tmp_path)
+    before = len(questions(far))
+    found = estimated(data, workspace, far.url, model)
+    assert len(questions(far)) == before
+    assert 0 < found.certain < found.calls < first
+    # What this server says depends on all that it is asked, so every description changes.
+    assert described(data, workspace, far.url) == found.calls
+
+
+def test_where_a_description_came_back_unchanged_nobody_else_is_asked(tmp_path, far_side):
+    far, data, workspace = far_side(), make(tmp_path / "data"), tmp_path / "ws"
+    described(data, workspace, far.url, Offline())
+    one_more(data, tmp_path)
+    found = estimated(data, workspace, far.url, Offline())
+    assert found.certain <= described(data, workspace, far.url, Offline()) < found.calls
+
+
+def test_what_a_first_dry_run_counts_is_certain(tmp_path, far_side):
+    far, data = far_side(), make(tmp_path / "data", users=6, items=8)
+    found = estimated(data, tmp_path / "ws", far.url, Offline())
+    assert found.certain == found.calls > 0
+
+
+def test_rows_of_nodes_that_are_gone_leave_chroma_and_do_not_come_back(tmp_path, far_side):
+    far, data, workspace = far_side(), make(tmp_path / "data", 10, 8), tmp_path / "ws"
+    described(data, workspace, far.url)
+    assert "user:u1" in texts(workspace)["user", 2]
+    remove(data, Doomed(frozenset(), frozenset({"u1"}), frozenset({"i2"})))
+    described(data, workspace, far.url)
+    left = texts(workspace)
+    assert not {"user:u1", "item:i2"} & {node for layer in left.values() for node in layer}
+    shutil.rmtree(workspace / "chroma")
+    far_embedder = OpenAIEmbedder(Connection("openai", "far", far.url))
+    assert rebuild(workspace, lambda _: far_embedder).embedded == 0
+    assert texts(workspace) == left
