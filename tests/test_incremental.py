@@ -159,9 +159,16 @@ def test_a_dry_run_after_a_change_says_what_is_asked_at_least_and_at_most(tmp_pa
 def test_where_a_description_came_back_unchanged_nobody_else_is_asked(tmp_path, far_side):
     far, data, workspace = far_side(), make(tmp_path / "data"), tmp_path / "ws"
     described(data, workspace, far.url, Offline())
-    one_more(data, tmp_path)
+    # A user's question shows ratings; to the extractive writer a 3 is as good as a 5.
+    rated = [
+        {"user_id": row.user, "item_id": row.item, "rating": 5, "review": row.review}
+        for row in read_source(data).rows
+        if row.rating in (3, 4) and row.item not in ("i0", "i3", "i6", "i9", "i12", "i15", "i18")
+    ]
+    append(delta(tmp_path, random.Random(0), rated, []), data, Reading())
     found = estimated(data, workspace, far.url, Offline())
-    assert found.certain <= described(data, workspace, far.url, Offline()) < found.calls
+    assert 0 < found.certain < found.calls
+    assert described(data, workspace, far.url, Offline()) == found.certain
 
 
 def test_what_a_first_dry_run_counts_is_certain(tmp_path, far_side):
