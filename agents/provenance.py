@@ -91,7 +91,8 @@ def written_from(db: sqlite3.Connection, words: Words) -> Written:
         by_item.setdefault(item, []).append(text)
     reviews = {item: _Texts(texts) for item, texts in by_item.items()}
     (last,) = db.execute(
-        "SELECT max(hop) FROM (SELECT hop FROM calls UNION SELECT hop FROM outcomes)"
+        "SELECT max(hop) FROM (SELECT hop FROM calls UNION SELECT hop FROM outcomes"
+        " UNION SELECT hop FROM batches)"
     ).fetchone()
     for hop in range(-1 if last is None else last + 1):
         for kind in ("item", "user"):

@@ -59,6 +59,9 @@ def append(src: Path, folder: Path, how: Reading) -> Changed:
     that of the old texts of the same columns. Raises DataError for bad rows and for a pair that
     the source puts into another part of the split than it has.
     """
+    if not folder.is_dir():
+        hint = "Make it first: the same command without --append."
+        raise DataError(f"There is no data folder {folder} to append to.", hint=hint)
     before = layout.read_source(folder)
     skipped: list[BadRow] = []
     wishes = importing.wishes_of(how, skipped)
@@ -128,11 +131,15 @@ def doomed(what: Iterable[str]) -> Doomed:
 
 
 def _read_doomed(path: Path, pairs: set[Pair], nodes: dict[str, set[str]]) -> None:
+    first: set[str] = set()
     for row, values in registry.read(path).records:
         if isinstance(values, str):
             refuse(BadRow(path.name, row, values))
             continue
         found = headers.matched("pairs", tuple(values), {})
+        first = first or set(found)
+        if first != found.keys():
+            refuse(BadRow(path.name, row, "it has other ids than the rows before it"))
         if len(found) != 2 and (not found or len(values) > 1):
             # A file of interactions whose items are called otherwise must not cost its users.
             raise DataError(

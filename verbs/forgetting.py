@@ -10,7 +10,6 @@ import shutil
 import sqlite3
 from collections.abc import Iterable
 from contextlib import closing
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from stores import graph_file, runs
 from stores.changing import Doomed, remove
 from stores.datasets import interaction, load_training
 from stores.embedders import Embedder, open_embedder
+from stores.formats.digest import content
 from stores.formats.layout import Source, read_source
 from stores.ledger_file import prepare
 from stores.npz import read_npz
@@ -31,77 +31,72 @@ from stores.rows import digest
 from stores.sqlite_file import connect
 from stores.trails.reading import LEDGER
 from stores.vectors import windows
-from stores.workspace import claim, occupied
+from stores.workspace import claim, must_own, occupied
 
 LONG = 24
 """Characters; what is shorter stands in the texts of others by chance."""
 
 
-@dataclass(frozen=True)
-class Leaving:
-    """Who is to be forgotten: nodes and ids, with what they said."""
-
-    nodes: frozenset[str]
-    ids: frozenset[str]
-    words: Words
-    # Long texts that nobody else wrote, for a last look through the files.
-    own: frozenset[str]
-
-
 def forget(data: Path, workspace: Path, nodes: Iterable[str], settings: Settings) -> dict[str, Any]:
     """Forget users. What is found in no file any more counts as forgotten: it may be told again.
 
-    Raises UsageError for nodes that are no users.
+    Raises UsageError for nodes that are no users, StoreError for a workspace of other data.
     """
-    names = frozenset(nodes)
-    for node in names:
+    nodes = list(nodes)
+    for node in nodes:
         if not node.startswith("user:") or node == "user:":
             raise UsageError(
                 f"{node!r} is no user.", hint="Say user:ID. Items: python cli.py data remove"
             )
-    ids = frozenset(node.removeprefix("user:") for node in names)
+    ids = frozenset(node.removeprefix("user:") for node in nodes)
     with occupied(workspace):
-        leaving = _leaving(read_source(data), workspace, names, ids)
+        source = read_source(data)
+        if (workspace / "workspace.json").exists():
+            must_own(workspace, source.name, content(source), source.history)
+        words, own = _said(source, workspace, ids)
         told: dict[str, Any] = {"data": str(data), "workspace": str(workspace)}
         if (workspace / LEDGER).is_file():
-            told |= _from_stores(workspace, leaving, settings)
+            told |= _from_stores(workspace, words, settings)
         told["runs"] = _drop_runs(workspace, ids)
         told["copies"] = _drop_copies(workspace)
         gone = remove(data, Doomed(frozenset(), ids, frozenset()))
         loaded = load_training(data, workspace / "split", settings.seed, partial(claim, workspace))
         graph_file.write(workspace, loaded, ids)
         told |= {"interactions": gone.removed, "unknown": gone.absent}
-        told["still_in"] = [str(path) for path in still_there((workspace, data), leaving.own)]
+        told["still_in"] = [str(path) for path in still_there((workspace, data), own)]
     return told
 
 
-def _leaving(
-    source: Source, workspace: Path, nodes: frozenset[str], ids: frozenset[str]
-) -> Leaving:
-    """What these users said, as the data has it now and as the workspace was last shown it."""
-    said = [(row.item, interaction(row).review) for row in source.rows if row.user in ids]
+def _said(source: Source, workspace: Path, ids: frozenset[str]) -> tuple[Words, frozenset[str]]:
+    """What these users said, as the data has it now and as the workspace was last shown it.
+
+    Besides, the long texts that nobody else wrote, for a last look through the files.
+    """
+    now = [(row.item, interaction(row).review) for row in source.rows if row.user in ids]
     then = graph_file.said_by(workspace, ids)
-    reviews = {(f"item:{item}", text) for item, text in [*said, *then] if text}
+    reviews = frozenset((f"item:{item}", text) for item, text in [*now, *then] if text)
     past = frozenset(f"item:{item}" for item, text in then if text is None)
-    texts = {text for row in source.rows if row.user in ids for text in (row.review, row.summary)}
-    texts |= {one for id in ids & source.users.keys() for one in source.users[id].texts.values()}
-    texts |= {text for _, text in reviews}
-    others = {text for row in source.rows if row.user not in ids for text in row[4:6]}
-    others |= {t for id, one in source.users.items() if id not in ids for t in one.texts.values()}
-    own = frozenset(text for text in texts - others if text and len(text) >= LONG)
-    return Leaving(nodes, ids, Words(nodes, frozenset(reviews), past), own)
+    theirs = {text for _, text in reviews}
+    others: set[str] = set()
+    for row in source.rows:
+        (theirs if row.user in ids else others).update(filter(None, row[4:6]))
+    for id, one in source.users.items():
+        (theirs if id in ids else others).update(one.texts.values())
+    own = frozenset(text for text in theirs - others if len(text) >= LONG)
+    return Words(frozenset(f"user:{id}" for id in ids), reviews, past), own
 
 
-def _from_stores(workspace: Path, leaving: Leaving, settings: Settings) -> dict[str, Any]:
+def _from_stores(workspace: Path, words: Words, settings: Settings) -> dict[str, Any]:
     ledger = workspace / LEDGER
     prepare(ledger)
     with closing(connect(ledger)) as db:
         embedder = _embedder(db, settings)
-        found = written_from(db, leaving.words)
+        found = written_from(db, words)
     gone = purge(ledger, found.calls, found.outcomes, found.lines)
     vectors = _drop_vectors(workspace, embedder)
     # Chroma keeps deleted documents in its own file, and deleted vectors in its index.
-    shutil.rmtree(workspace / "chroma", ignore_errors=True)
+    if (workspace / "chroma").exists():
+        shutil.rmtree(workspace / "chroma")
     kept = rebuild(workspace, lambda _: embedder)
     return {
         "calls": gone.calls,
