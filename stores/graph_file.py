@@ -1,7 +1,8 @@
 """The training graph in a file of the workspace: a node's surroundings come in milliseconds.
 
 It holds training interactions and nothing else, as they went into the prompts, and can be made
-again from the data at any time. It is the graph of the last refine: data may have changed since.
+again from the data at any time, but for the pairs of the `past`. It is the graph of the last
+refine: data may have changed since.
 """
 
 import json
@@ -83,6 +84,18 @@ def said_by(workspace: Path, users: Collection[str]) -> list[tuple[str, str | No
         return [(item, said) for (user, item), said in _shown(path) if user in users]
     except sqlite3.Error as error:
         raise StoreError(f"{path} cannot be read: {error}.") from error
+
+
+def known(workspace: Path) -> set[str] | None:
+    """Every node of the graph; None where the file is not there or cannot be read."""
+    path = workspace / FILE
+    if not path.is_file():
+        return None
+    try:
+        with closing(sqlite3.connect(path)) as db:
+            return {node for (node,) in db.execute("SELECT node FROM nodes")}
+    except sqlite3.Error:
+        return None
 
 
 @contextmanager

@@ -10,13 +10,14 @@ What was damaged is kept beside, under `….damaged-1`.
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
 from errors import StoreError
+from stores import graph_file
 from stores.descriptions import Descriptions, Row, row_of
 from stores.embedders import Embedder
 from stores.ledger_file import READABLE, VERSION, bring_up_to_date, count_anew
@@ -59,7 +60,7 @@ def rebuild(workspace: Path, embedder: Callable[[str], Embedder]) -> Report:
     _mend_ledger(workspace, stored, report)
     _mend_vectors(workspace, report)
     with closing(connect(workspace / "ledger.sqlite")) as db:
-        wanted = _layers(db)
+        wanted = _layers(db, graph_file.known(workspace))
         named = db.execute(
             "SELECT json_extract(settings, '$.embedder') FROM runs ORDER BY started DESC LIMIT 1"
         ).fetchone()
@@ -178,11 +179,11 @@ def _mend_vectors(workspace: Path, report: Report) -> None:
         report.put_aside.append(str(move_aside(path)))
 
 
-def _layers(db: sqlite3.Connection) -> Layers:
+def _layers(db: sqlite3.Connection, known: Collection[str] | None) -> Layers:
     """What Chroma should hold: run after run written over the one before, as `refine` does it.
 
     Runs that did not get to their end wrote nothing to Chroma, and count only where no run did.
-    What a run without a limit has no word of was not in its data any more.
+    `known` are the nodes of the last run's graph, where that is known: others left the data.
     """
     runs = db.execute(
         "SELECT id, json_extract(settings, '$.limit') IS NOT NULL,"
@@ -192,22 +193,20 @@ def _layers(db: sqlite3.Connection) -> Layers:
     held: dict[tuple[str, int], dict[str, Row]] = {}
     for run, limited, _ in finished:
         rows = [(o.hop, row_of(o, run)) for o in _outcomes(db, run)]
-        changed, nodes = False, {row.node for _, row in rows}
+        changed = False
         for hop, row in rows:
             layer = held.setdefault((str(row.metadata["kind"]), hop), {})
             before = layer.get(row.node)
             if before is None or before.fingerprint("") != row.fingerprint(""):
                 layer[row.node], changed = row, True
         top = max((hop for hop, _ in rows), default=0)
-        if not limited:
-            held = {
-                key: {node: row for node, row in layer.items() if node in nodes}
-                for key, layer in held.items()
-            }
         if changed and not limited:
             # The hops above were refined from texts that are gone.
             held = {(kind, hop): layer for (kind, hop), layer in held.items() if hop <= top}
-    return {key: [layer[node] for node in sorted(layer)] for key, layer in sorted(held.items())}
+    return {
+        key: [layer[node] for node in sorted(layer) if known is None or node in known]
+        for key, layer in sorted(held.items())
+    }
 
 
 def _outcomes(db: sqlite3.Connection, run: str) -> Iterator[Outcome]:
