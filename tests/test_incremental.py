@@ -118,7 +118,7 @@ def test_refined_again_the_texts_are_those_of_a_fresh_run(tmp_path, far_side, se
     if not own_split:
         without_split(data)
     described(data, workspace, far.url)
-    for turn in range(3):
+    for turn in range(2):
         change(data, tmp_path, draw)
         before = len(questions(far))
         described(data, workspace, far.url)

@@ -115,11 +115,12 @@ def test_pairs_users_and_items_are_removed_by_name_or_by_a_file(folder, tmp_path
         (("user_id,thing", "u0,i0"), "neither user_id and item_id nor one of them alone"),
         (("a,b", "u0,i0"), "neither user_id and item_id"),
         (("user_id,item_id", "u0,"), r"row 2: item_id is empty"),
+        (('{"user_id": "u0", "item_id": "i0"}', '{"user_id": "u1"}'), "row 2: it has other ids"),
     ],
 )
 def test_a_file_that_could_mean_more_than_it_should_removes_nothing(tmp_path, lines, words):
     with pytest.raises(DataError, match=words):
-        doomed([str(put(tmp_path / "x.csv", *lines))])
+        doomed([str(put(tmp_path / ("x.jsonl" if "{" in lines[0] else "x.csv"), *lines))])
 
 
 def test_a_word_that_is_no_node_and_no_file_is_refused():
@@ -130,6 +131,19 @@ def test_a_word_that_is_no_node_and_no_file_is_refused():
 def test_a_folder_is_not_emptied(folder):
     with pytest.raises(DataError, match="Nothing would be left"):
         remove(folder, Doomed(frozenset(), frozenset(f"u{u}" for u in range(6)), frozenset()))
+
+
+def test_the_command_line_appends_and_removes(folder, tmp_path, cli):
+    new = put(tmp_path / "new.csv", HEAD, "new,i1,3,x", "u0,i0,1,other words")
+    words = ("data", "import", new, "--append", "--out", folder, "--json")
+    done = cli(*words)
+    assert done.code == 0, done.err
+    counted = {key: done.summary[key] for key in ("added", "edited", "removed", "interactions")}
+    assert counted == {"added": 1, "edited": 1, "removed": 0, "interactions": 37}
+    done = cli("data", "remove", "user:new", "user:nobody", "--data", folder, "--json")
+    assert (done.summary["removed"], done.summary["absent"], done.summary["users"]) == (1, 1, 6)
+    done = cli(*words[:-2], tmp_path / "nowhere")
+    assert done.code == 2 and "without --append" in done.err
 
 
 # The split

@@ -38,7 +38,7 @@ LONG = 24
 
 
 def forget(data: Path, workspace: Path, nodes: Iterable[str], settings: Settings) -> dict[str, Any]:
-    """Forget users. What is found in no file any more counts as forgotten: it may be told again.
+    """Take users out of the data and the workspace. To forget somebody twice is no error.
 
     Raises UsageError for nodes that are no users, StoreError for a workspace of other data.
     """
