@@ -207,9 +207,7 @@ def _put(folder: Path, before: Source, after: Source) -> Changed:
         users=len(after.users),
         items=len(after.items),
         interactions=len(now),
-        splits=None
-        if after.parts is None
-        else {part: len(pairs) for part, pairs in after.parts.items()},
+        splits={part: len(pairs) for part, pairs in (after.parts or {}).items()} or None,
     )
     if not after.rows:
         raise DataError(f"Nothing would be left of {folder}.", hint="Delete the folder instead.")

@@ -63,16 +63,13 @@ def purge(
     Raises StoreError where a line's batch has not been fetched: its answer would come back.
     """
     prepare(path)
+    these, ids = "id IN (SELECT value FROM json_each(?))", json.dumps(sorted(calls))
     with without_a_trace(path) as db:
         _must_be_fetched(db, {name for name, _ in lines})
-        names = _named(db, "id IN (SELECT value FROM json_each(?))", json.dumps(sorted(calls)))
-        names |= _names_of(db, outcomes, lines)
-        wanted = json.dumps(sorted(calls))
-        (cost,) = db.execute(
-            "SELECT sum(cost_nanousd) FROM calls WHERE id IN (SELECT value FROM json_each(?))",
-            (wanted,),
-        ).fetchone()
-        db.execute("DELETE FROM calls WHERE id IN (SELECT value FROM json_each(?))", (wanted,))
+        names = _named(db, these, ids) | _names_of(db, outcomes, lines)
+        sql = f"SELECT sum(cost_nanousd) FROM calls WHERE {these}"
+        (cost,) = db.execute(sql, (ids,)).fetchone()
+        db.execute(f"DELETE FROM calls WHERE {these}", (ids,))
         for table in ("outcomes", "answered"):
             db.executemany(f"DELETE FROM {table} WHERE (run, node, hop) = (?, ?, ?)", outcomes)
         db.executemany("DELETE FROM batch_lines WHERE (name, key) = (?, ?)", lines)
@@ -122,11 +119,10 @@ def _names_of(
 def keep_vectors(path: Path, embedder: str, hashes: Collection[str]) -> int:
     """Delete every vector but those of `embedder` for these pieces of text. Says how many went."""
     with without_a_trace(path) as db:
-        wanted = json.dumps(sorted(hashes))
         done = db.execute(
             "DELETE FROM vectors WHERE embedder != ?"
             " OR hash NOT IN (SELECT value FROM json_each(?))",
-            (embedder, wanted),
+            (embedder, json.dumps(sorted(hashes))),
         )
         return done.rowcount
 

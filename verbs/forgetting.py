@@ -58,8 +58,8 @@ def forget(data: Path, workspace: Path, nodes: Iterable[str], settings: Settings
         if (workspace / LEDGER).is_file():
             told |= _from_stores(workspace, words, settings)
         told["runs"] = _drop_runs(workspace, ids)
-        told["copies"] = _drop_copies(workspace)
         gone = remove(data, Doomed(frozenset(), ids, frozenset()))
+        told["copies"] = _drop_copies(workspace, data.resolve())
         loaded = load_training(data, workspace / "split", settings.seed, partial(claim, workspace))
         graph_file.write(workspace, loaded, ids)
         told |= {"interactions": gone.removed, "unknown": gone.absent}
@@ -151,9 +151,15 @@ def _drop_runs(workspace: Path, ids: frozenset[str]) -> list[str]:
     return dropped
 
 
-def _drop_copies(workspace: Path) -> list[str]:
-    """Drop what `stores rebuild` put aside, damaged as it is: all of it may hold the words."""
-    copies = sorted(path for path in workspace.iterdir() if ".damaged-" in path.name)
+def _drop_copies(workspace: Path, data: Path) -> list[str]:
+    """Drop what `stores rebuild` put aside, and what a change that was killed left beside the data.
+
+    Damaged or half-written as they are, all of these may hold the words.
+    """
+    copies = [path for path in workspace.iterdir() if ".damaged-" in path.name]
+    for path in data.parent.iterdir():
+        if path.name.startswith(f".{data.name}.") and path.suffix in (".old", ".tmp"):
+            copies.append(path)
     for path in copies:
         shutil.rmtree(path) if path.is_dir() else path.unlink()
-    return [path.name for path in copies]
+    return sorted(path.name for path in copies)

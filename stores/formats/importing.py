@@ -114,8 +114,8 @@ def wishes_of(how: Reading, skipped: list[BadRow]) -> Wishes:
 
 def sources(src: Path, how: Reading, *, bare: bool = False) -> Sources:
     """Which files there are; `bare`, a folder of items or users alone will do."""
-    tables = layout.tables(src) if src.is_dir() else {}
-    if bare and tables and tables.keys() <= {"items", "users"}:
+    tables = layout.tables(src) if bare and src.is_dir() else {}
+    if tables and tables.keys() <= {"items", "users"}:
         files = Sources((), tables.get("items"), tables.get("users"))
     else:
         files = found(src, how.format)
