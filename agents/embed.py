@@ -133,13 +133,13 @@ def embed(job: Job, descriptions: Descriptions, embedding: Embedding) -> int:
     """
     embedder = embedding.embedder.name
     changed = 0
-    for kind, hop in descriptions.layers():
-        known = descriptions.fingerprints(kind, hop)
-        descriptions.remove(kind, hop, [node for node in known if node not in job.graph])
+    stored = {layer: descriptions.fingerprints(*layer) for layer in descriptions.layers()}
+    for place, known in stored.items():
+        descriptions.remove(*place, [node for node in known if node not in job.graph])
     for hop, layer in enumerate(job.layers):
         for kind in ("item", "user"):
             rows = [row_of(layer[n], job.desk.run) for n in sorted(layer) if kind_of(n) == kind]
-            known = descriptions.fingerprints(kind, hop)
+            known = stored.get((kind, hop), {})
             fresh = [row for row in rows if known.get(row.node) != row.fingerprint(embedder)]
             if fresh and not changed and not job.limited:
                 descriptions.drop_above(job.hops)
