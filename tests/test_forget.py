@@ -184,3 +184,11 @@ def test_to_forget_twice_changes_nothing(at):
 def test_an_item_is_refused(at):
     done = forget(at, "item:i1")
     assert done.code == 2 and "no user" in done.err
+
+
+def test_a_workspace_of_other_data_is_left_alone(at):
+    before = node_hops(at)
+    other = make(at.home / "other", users=5, items=8)
+    done = at.run("data", "forget", f"user:{LEAVER}", "--data", other)
+    assert done.code == 2 and "belongs to other data" in done.err
+    assert node_hops(at) == before
