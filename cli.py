@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from errors import HopscribeError, UsageError
+from verbs import data as data_verbs
 from verbs import export as export_verb
 from verbs import prompt as prompt_verbs
 from verbs import trace as trace_verbs
@@ -34,6 +35,7 @@ from verbs.flags import (
     Seed,
     Workspace,
     printed,
+    said,
 )
 
 app = typer.Typer(
@@ -43,11 +45,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-data_app = typer.Typer(
-    help="Bring data into our layout, look at it, split it.", no_args_is_help=True
-)
 models_app = typer.Typer(help="See which models there are; prove one fit.", no_args_is_help=True)
-app.add_typer(data_app, name="data")
+app.add_typer(data_verbs.app, name="data")
 app.add_typer(models_app, name="models")
 stores_app = typer.Typer(help="Look after what a workspace holds.", no_args_is_help=True)
 app.add_typer(stores_app, name="stores")
@@ -121,76 +120,6 @@ def profile(
     _refine(data, workspace, told, flags, dry_run, as_json)
 
 
-@data_app.command("import")
-def data_import(
-    source: Annotated[Path, typer.Argument(help="A file of interactions, or a folder.")],
-    out: Annotated[Path, typer.Option(help="The data folder to make.")],
-    format: Annotated[
-        str, typer.Option(help="auto, csv, jsonl, parquet, recbole, amazon, rlmrec.")
-    ] = "auto",
-    column: Annotated[
-        list[str] | None, typer.Option(help="OURS=THEIRS, for instance user_id=uid. Repeatable.")
-    ] = None,
-    items: Annotated[Path | None, typer.Option(help="A file of items.")] = None,
-    users: Annotated[Path | None, typer.Option(help="A file of users.")] = None,
-    on_bad_rows: Annotated[str, typer.Option(help="error, or skip: counted and listed.")] = "error",
-    encoding: Annotated[str, typer.Option(help="Of text files.")] = "utf-8",
-    min_rating: Annotated[float | None, typer.Option(help="Leave out lower ratings.")] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Turn CSV, JSONL, parquet, RecBole, RLMRec or Amazon reviews into a data folder."""
-    from stores.formats.importing import import_data
-
-    report = import_data(
-        source,
-        out,
-        format=format,
-        columns=_columns(column or []),
-        items=items,
-        users=users,
-        on_bad_rows=on_bad_rows,
-        encoding=encoding,
-        min_rating=min_rating,
-    )
-    for bad in report.skipped[:20]:
-        _say(f"skipped {bad.file}, row {bad.row}: {bad.reason}")
-    if len(report.skipped) > 20:
-        _say(f"… and {len(report.skipped) - 20} more, all listed in {out / 'skipped.csv'}")
-    printed(
-        {
-            "out": str(out),
-            "users": report.users,
-            "items": report.items,
-            "interactions": report.interactions,
-            "splits": report.splits,
-            "skipped": len(report.skipped),
-        },
-        as_json,
-    )
-
-
-@data_app.command("describe")
-def data_describe(data: Data = SAMPLE, as_json: AsJson = False) -> None:
-    """Count what a data folder holds."""
-    from stores.datasets import describe
-
-    printed(describe(data), as_json)
-
-
-@data_app.command("split")
-def data_split(
-    data: Annotated[Path, typer.Option("--data", help="The data folder to split.")],
-    scheme: Annotated[str, typer.Option(help="ratio (3:1:1), leave-one-out or time.")] = "ratio",
-    seed: Annotated[int, typer.Option(help="For the random choices.")] = 0,
-    force: Annotated[bool, typer.Option("--force", help="Replace the split it has.")] = False,
-    as_json: AsJson = False,
-) -> None:
-    """Split a data folder once and write the split down in it, with counts and hashes."""
-    from stores.splits import write_split
-
-    printed(dict(write_split(data, scheme=scheme, seed=seed, force=force)), as_json)
-
-
 @models_app.command("list")
 def models_list(as_json: AsJson = False) -> None:
     """The model and the embedder in use, and those named in settings.yaml."""
@@ -199,7 +128,7 @@ def models_list(as_json: AsJson = False) -> None:
 
     rows = listed(load({}, Path.cwd()))
     for row in [] if as_json else rows:
-        _say("  ".join(f"{key}={value}" for key, value in row.items() if value is not None))
+        said("  ".join(f"{key}={value}" for key, value in row.items() if value is not None))
     if as_json:
         printed({"models": rows}, as_json)
 
@@ -219,7 +148,7 @@ def models_check(
     problems = [one for one in findings if one.good is False]
     for one in findings:
         mark = {True: "ok", False: "NO", None: "? "}[one.good]
-        _say(f"{mark}  {one.what}: {one.words}" + (f"\n      {one.hint}" if one.hint else ""))
+        said(f"{mark}  {one.what}: {one.words}" + (f"\n      {one.hint}" if one.hint else ""))
     if as_json:
         told = [f"{one.what}: {one.words} {one.hint}".strip() for one in problems]
         printed({"name": name, "ok": not problems, "problems": told}, as_json)
@@ -313,23 +242,12 @@ def _refine(
         raise typer.Exit(code)
 
 
-def _columns(pairs: list[str]) -> dict[str, str]:
-    for pair in pairs:
-        if not all(pair.partition("=")):
-            raise UsageError(f"--column {pair!r} is not OURS=THEIRS.", hint="user_id=reviewerID")
-    return {ours: theirs for ours, _, theirs in (pair.partition("=") for pair in pairs)}
-
-
-def _say(words: str) -> None:
-    print(words, file=sys.stderr)
-
-
 def main() -> None:
     """Run a verb and turn our errors into a message and an exit code."""
     try:
         app()
     except HopscribeError as error:
-        _say(error.message + (f"\n{error.hint}" if error.hint else ""))
+        said(error.message + (f"\n{error.hint}" if error.hint else ""))
         sys.exit(error.exit_code)
 
 

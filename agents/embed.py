@@ -129,13 +129,19 @@ def embed(job: Job, descriptions: Descriptions, embedding: Embedding) -> int:
 
     Hops above the last one of this run are removed before the first row changes: they were refined
     from texts that are gone. Not with a limit: the other nodes' hops have nothing to do with it.
+    Rows of nodes that the data no longer has go in any case.
     """
     embedder = embedding.embedder.name
     changed = 0
+    for kind, hop in descriptions.layers():
+        if hop > job.hops:
+            gone = [node for node in descriptions.nodes(kind, hop) if node not in job.graph]
+            descriptions.remove(kind, hop, gone)
     for hop, needed in enumerate(job.needed):
         for kind in ("item", "user"):
             nodes = sorted(node for node in needed if kind_of(node) == kind)
             known = descriptions.fingerprints(kind, hop)
+            descriptions.remove(kind, hop, [node for node in known if node not in job.graph])
             for start in range(0, len(nodes), CHUNK):
                 outcomes = job.outcomes(hop, nodes[start : start + CHUNK])
                 rows = [row_of(outcome, job.desk.run) for outcome in outcomes.values()]

@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from agents.ask import Asked, Question
-from agents.experience import Experience, learn
+from agents.ask import Asked, Question, Tally, judged
+from agents.experience import Experience, Habit, learn
 from agents.harvest import batch_model
-from agents.models.base import Model
+from agents.job import Job
+from agents.models.base import Answer, Model
 from agents.pipeline import Run
 from agents.replies import reply_class
 from agents.setup import OWN_PROMPTS, Options, carry_out, make_desk, make_job
@@ -31,9 +32,13 @@ KNOWN_SPREAD = (0.98, 1.0, 1.03)
 
 @dataclass
 class StageEstimate:
-    """What a stage would ask. Tokens as (low, likely, high), repairs included."""
+    """What a stage would ask, at the most, and for certain. Tokens as (low, likely, high).
+
+    Repairs are included in the tokens and not in the calls.
+    """
 
     calls: int = 0
+    certain: int = 0
     input_tokens: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])
     output_tokens: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])
 
@@ -49,6 +54,7 @@ class Estimate:
     stages: Mapping[str, StageEstimate]
     stage_costs: Mapping[str, tuple[int, int, int] | None]
     calls: int
+    certain: int
     cached: int
     input_tokens: tuple[int, int, int]
     output_tokens: tuple[int, int, int]
@@ -72,22 +78,27 @@ class Supposing:
         self._seen: set[str] = set()
 
     def suppose(self, asked: Question) -> Asked:
-        """A filler of the likely length. Equal questions are asked once, so they count once."""
-        header = asked.prompt.header
-        habit = self._experience.habit(
-            asked.prompt.name, asked.request.max_words, asked.request.max_tokens
-        )
+        """Count a question and make up its reply. Equal ones are asked once, so they count once."""
         if asked.key not in self._seen:
             self._seen.add(asked.key)
-            self._count(asked, habit.output)
+            self._count(asked, self._habit(asked).output)
             if self.longest is None or _size(asked) > _size(self.longest):
                 self.longest = asked
+        return self.filler(asked)
+
+    def filler(self, asked: Question) -> Asked:
+        """A reply of the likely length."""
+        header, habit = asked.prompt.header, self._habit(asked)
         # Never the same text twice, or nodes that only seem to be equal would share an answer.
         words = asked.request.max_words if self._full else max(4, habit.words)
         text = " ".join([asked.key[:12], *["filler"] * (words - 1)])
         form = reply_class(header.reply)
         first, second = form.model_fields
         return Asked(asked, form.model_validate({first: text, second: ""}))
+
+    def _habit(self, asked: Question) -> Habit:
+        request = asked.request
+        return self._experience.habit(asked.prompt.name, request.max_words, request.max_tokens)
 
     def _count(self, asked: Question, output: tuple[float, float, float]) -> None:
         stage = self.stages.setdefault(asked.stage, StageEstimate())
@@ -124,6 +135,8 @@ async def estimate(
         desk = replace(desk, suppose=supposing.suppose)
         job = make_job(data, options, desk, workspace / OWN_PROMPTS)
         await carry_out(Run(job, lambda: 0, on_stage))
+        if supposing.stages:
+            await _count_certain(job, supposing)
         embedding = 0
         if embedder.remote:
             texts = {outcome.text for layer in job.supposed for outcome in layer.values()}
@@ -139,6 +152,7 @@ async def estimate(
         stages=supposing.stages,
         stage_costs=costs,
         calls=sum(stage.calls for stage in stages),
+        certain=sum(stage.certain for stage in stages),
         cached=desk.tally.cached,
         input_tokens=_three(stage.input_tokens for stage in stages),
         output_tokens=_three(stage.output_tokens for stage in stages),
@@ -148,6 +162,27 @@ async def estimate(
         seconds=_seconds(supposing, experience, options),
         answers=experience.answers,
     )
+
+
+async def _count_certain(job: Job, supposing: Supposing) -> None:
+    """Go through the job with the answers that nodes had before.
+
+    A node that had none, or fell back, is supposed to get another text.
+    """
+    desk, before = job.desk, job.desk.ledger.last_answered()
+    seen: set[str] = set()
+
+    def suppose(asked: Question) -> Asked:
+        if asked.turn == 0 and asked.key not in seen:
+            seen.add(asked.key)
+            supposing.stages[asked.stage].certain += 1
+        key = before.get((asked.node, asked.hop), "")
+        stored = desk.ledger.find([key]).get(key)
+        old = stored and judged(desk, asked, Answer(stored.text, stored.finish))
+        return old if old and old.reply is not None else supposing.filler(asked)
+
+    again = replace(job, desk=replace(desk, suppose=suppose, tally=Tally()))
+    await carry_out(Run(again, lambda: 0, lambda name, nodes: None))
 
 
 def _seconds(supposing: Supposing, experience: Experience, options: Options) -> float | None:

@@ -3,7 +3,7 @@
 Only who took what leaves here; of held-out interactions neither rating nor review.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,9 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from errors import DataError
-from stores import splits
-from stores.formats import digest
-from stores.formats.layout import read_source
+from stores.splits import Claim, anyones, opened
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float32]
@@ -41,16 +39,14 @@ def load_arrays(
     folder: Path,
     split_home: Path,
     seed: int,
-    claim: Callable[[str, str], None] = lambda name, digest: None,
+    claim: Claim = anyones,
 ) -> Arrays:
     """The arrays of a folder, split as `datasets.load_training` splits it.
 
     Raises DataError for a split with an empty part.
     """
-    source = read_source(folder)
-    content = digest.content(source)
-    claim(source.name, content)
-    parts = splits.settled(source, content, split_home, seed).parts
+    whole = opened(folder, split_home, seed, claim)
+    source, parts = whole.source, whole.split.parts
     users, items = sorted(source.users), sorted(source.items)
     user_rows = {id: row for row, id in enumerate(users)}
     item_rows = {id: row for row, id in enumerate(items)}
@@ -64,7 +60,9 @@ def load_arrays(
         part: np.array([(user_rows[u], item_rows[i]) for u, i in pairs], dtype=np.int64)
         for part, pairs in parts.items()
     }
-    return Arrays(source.name, content, users, items, found["train"], found["val"], found["test"])
+    return Arrays(
+        source.name, whole.content, users, items, found["train"], found["val"], found["test"]
+    )
 
 
 def in_order(found: Mapping[str, Floats], arrays: Arrays, hint: str) -> Floats:

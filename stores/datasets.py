@@ -1,7 +1,6 @@
 """A data folder as the rest of Hopscribe may see it: training interactions, and nothing held out.
 
-    folder ─► layout.read_source ─► splits.settled ─► training interactions only ─► Dataset
-                 every row             on record first
+    folder ─► splits.opened: every row, the split on record first ─► training only ─► Dataset
 
 What is in val and test leaves this module as pairs of ids (`read_split`) and as counts, never as
 rating, time or review.
@@ -14,10 +13,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from stores import splits
-from stores.formats import digest
 from stores.formats.layout import Source, read_source
 from stores.formats.rows import Entity, Row
+from stores.splits import Claim, anyones, opened
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +52,15 @@ class Dataset:
     training: tuple[Interaction, ...]
     counts: dict[str, int]
     split_source: str
+    # In words, how the data differs from what the split was recorded for; "" where it does not.
+    change: str = ""
 
 
 def load_training(
     folder: Path,
     split_home: Path,
     seed: int,
-    claim: Callable[[str, str], None] = lambda name, digest: None,
+    claim: Claim = anyones,
 ) -> Dataset:
     """The dataset with its training interactions, sorted by user and item.
 
@@ -68,15 +68,13 @@ def load_training(
     with `seed`), which is recorded there before this returns. Before that, `claim` is told the
     data's name and digest: it may refuse, by an error, that anything is recorded there.
     """
-    source = read_source(folder)
-    content = digest.content(source)
-    claim(source.name, content)
-    split = splits.settled(source, content, split_home, seed)
+    found = opened(folder, split_home, seed, claim)
+    source, split = found.source, found.split
     trained = set(split.parts["train"])
     rows = sorted(row for row in source.rows if (row.user, row.item) in trained)
     return Dataset(
         name=source.name,
-        digest=content,
+        digest=found.content,
         domain=source.about.get("domain"),
         language=source.about.get("language"),
         users={id: User(id, one.texts) for id, one in sorted(source.users.items())},
@@ -84,13 +82,13 @@ def load_training(
         training=tuple(interaction(row) for row in rows),
         counts={part: len(pairs) for part, pairs in split.parts.items()},
         split_source=split.origin,
+        change=split.change,
     )
 
 
 def read_split(folder: Path, split_home: Path, seed: int) -> dict[str, list[tuple[str, str]]]:
     """The pairs of train, val and test, each sorted; the same split as `load_training` uses."""
-    source = read_source(folder)
-    return splits.settled(source, digest.content(source), split_home, seed).parts
+    return opened(folder, split_home, seed, anyones).split.parts
 
 
 def interaction(row: Row) -> Interaction:

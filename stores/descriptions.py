@@ -137,6 +137,12 @@ class Descriptions:
                     ],
                 )
 
+    def remove(self, kind: str, hop: int, nodes: Sequence[str]) -> None:
+        """Drop the rows of these nodes."""
+        with self._told("written"):
+            for start in range(0, len(nodes), BATCH):
+                self._collection(kind, hop).delete(ids=list(nodes[start : start + BATCH]))
+
     def texts(self, kind: str, hop: int) -> dict[str, str]:
         """Every description of a kind at a hop, by node."""
         return {

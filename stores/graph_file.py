@@ -1,13 +1,14 @@
 """The training graph in a file of the workspace: a node's surroundings come in milliseconds.
 
 It holds training interactions and nothing else, as they went into the prompts, and can be made
-again from the data at any time. A workspace belongs to one data set, so it never grows old.
+again from the data at any time, but for the pairs of the `past`. It is the graph of the last
+refine: data may have changed since.
 """
 
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from stores.datasets import Dataset, Interaction, Item, User
 from stores.sqlite_file import create
 
 FILE = "graph.sqlite"
-_VERSION = 1
+_VERSION = 2
 _SCHEMA = """
 CREATE TABLE about (digest TEXT NOT NULL, domain TEXT, language TEXT);      -- of the data
 CREATE TABLE nodes (node TEXT PRIMARY KEY, facts TEXT NOT NULL) WITHOUT ROWID;
@@ -26,6 +27,10 @@ CREATE TABLE interactions (
     PRIMARY KEY (user, item)
 ) WITHOUT ROWID;
 CREATE INDEX interactions_by_item ON interactions (item);
+CREATE TABLE past (             -- was shown once, and has gone or reads otherwise now
+    user TEXT NOT NULL, item TEXT NOT NULL,
+    PRIMARY KEY (user, item)
+) WITHOUT ROWID;
 """
 _ROW = "user, item, rating, timestamp, review"
 
@@ -48,19 +53,49 @@ class About:
     language: str | None
 
 
-def write(workspace: Path, data: Dataset) -> None:
-    """Write the file where there is none for this data, whole or not at all."""
+def write(workspace: Path, data: Dataset, forgotten: Collection[str] = ()) -> None:
+    """Write the file where there is none for this data, whole or not at all.
+
+    What an earlier graph had and this one has not is noted without its words, but for the users
+    (by id) who are `forgotten`.
+    """
     path = workspace / FILE
     try:
-        if path.exists() and _digest(path) == data.digest:
+        if path.exists() and _digest(path) == data.digest and not forgotten:
             return
+        now = {(row.user, row.item): row.review or "" for row in data.training}
+        past = {one for one, said in _shown(path) if said is None or now.get(one) != said}
         fresh = path.with_name(f"{FILE}.filling")
         fresh.unlink(missing_ok=True)
         create(fresh, _SCHEMA, _VERSION)
-        _fill(fresh, data)
+        _fill(fresh, data, sorted(one for one in past if one[0] not in forgotten))
         fresh.replace(path)
     except (OSError, sqlite3.Error) as error:
         raise StoreError(f"{path} cannot be written: {error}.") from error
+
+
+def said_by(workspace: Path, users: Collection[str]) -> list[tuple[str, str | None]]:
+    """The items that users (by id) had interactions with, and their reviews.
+
+    None is for one that has gone, or was said otherwise at some time.
+    """
+    path = workspace / FILE
+    try:
+        return [(item, said) for (user, item), said in _shown(path) if user in users]
+    except sqlite3.Error as error:
+        raise StoreError(f"{path} cannot be read: {error}.") from error
+
+
+def known(workspace: Path) -> set[str] | None:
+    """Every node of the graph; None where the file is not there or cannot be read."""
+    path = workspace / FILE
+    if not path.is_file():
+        return None
+    try:
+        with closing(sqlite3.connect(path)) as db:
+            return {node for (node,) in db.execute("SELECT node FROM nodes")}
+    except sqlite3.Error:
+        return None
 
 
 @contextmanager
@@ -153,7 +188,19 @@ def _digest(path: Path) -> str:
         db.close()
 
 
-def _fill(path: Path, data: Dataset) -> None:
+def _shown(path: Path) -> Iterator[tuple[tuple[str, str], str | None]]:
+    """Every interaction of the file with its review, "" for none; None for those of the past."""
+    if not path.exists():
+        return
+    with closing(sqlite3.connect(path)) as db:
+        (version,) = db.execute("PRAGMA user_version").fetchone()
+        for user, item, review in db.execute("SELECT user, item, review FROM interactions"):
+            yield (user, item), review or ""
+        if version > 1:
+            yield from (((user, item), None) for user, item in db.execute("SELECT * FROM past"))
+
+
+def _fill(path: Path, data: Dataset, past: Sequence[tuple[str, str]]) -> None:
     db = sqlite3.connect(path)
     try:
         with db:
@@ -164,6 +211,7 @@ def _fill(path: Path, data: Dataset) -> None:
                 "INSERT INTO interactions VALUES (?, ?, ?, ?, ?)",
                 ((r.user, r.item, r.rating, r.timestamp, r.review) for r in data.training),
             )
+            db.executemany("INSERT INTO past VALUES (?, ?)", past)
         # One file without a log beside it, so that it can be put in its place in one step.
         db.execute("PRAGMA journal_mode = DELETE")
     finally:

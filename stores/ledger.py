@@ -128,6 +128,13 @@ class Ledger:
             for prompt, messages, *rest in rows
         ]
 
+    def last_answered(self) -> dict[tuple[str, int], str]:
+        """The key of the question that the newest text of a node at a hop answers."""
+        rows = self.read(
+            "SELECT node, hop, key FROM answered JOIN runs ON id = run ORDER BY started"
+        )
+        return {(node, hop): key for node, hop, key in rows}
+
     def repeat(self, fresh: bool) -> int:
         """Which asking this run belongs to: the last one, or with `fresh` the next.
 

@@ -10,7 +10,7 @@ What was damaged is kept beside, under `….damaged-1`.
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -19,6 +19,7 @@ from operator import itemgetter
 from pathlib import Path
 
 from errors import StoreError
+from stores import graph_file
 from stores.chroma import Server
 from stores.descriptions import Descriptions, Row, kept, row_of
 from stores.embedders import Embedder
@@ -65,7 +66,7 @@ def rebuild(
     _mend_ledger(workspace, stored, report)
     _mend_vectors(workspace, report)
     with closing(connect(workspace / "ledger.sqlite")) as db:
-        wanted = _held(db)
+        wanted = _held(db, graph_file.known(workspace))
         named = db.execute(
             "SELECT json_extract(settings, '$.embedder') FROM runs ORDER BY started DESC LIMIT 1"
         ).fetchone()
@@ -209,10 +210,11 @@ def _mend_vectors(workspace: Path, report: Report) -> None:
         report.put_aside.append(str(move_aside(path)))
 
 
-def _held(db: sqlite3.Connection) -> Held:
+def _held(db: sqlite3.Connection, known: Collection[str] | None) -> Held:
     """What Chroma should hold: run after run written over the one before, as `refine` does it.
 
     Runs that did not get to their end wrote nothing to Chroma, and count only where no run did.
+    `known` are the nodes of the last run's graph, where that is known: others left the data.
     """
     runs = db.execute(
         "SELECT id, json_extract(settings, '$.limit') IS NOT NULL,"
@@ -231,7 +233,10 @@ def _held(db: sqlite3.Connection) -> Held:
         if changed and not limited:
             # The hops above were refined from texts that are gone.
             held = {(kind, hop): layer for (kind, hop), layer in held.items() if hop <= top}
-    return dict(sorted(held.items()))
+    return {
+        key: {node: row for node, row in layer.items() if known is None or node in known}
+        for key, layer in sorted(held.items())
+    }
 
 
 _OUTCOMES = (

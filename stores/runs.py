@@ -80,12 +80,21 @@ def finished(workspace: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
     yield from sorted(done, key=lambda one: str(one[1]["finished"]), reverse=True)
 
 
-def named(workspace: Path, name: str | None) -> tuple[Path, dict[str, Any]]:
-    """The run of this name, or the newest. Raises UsageError where there is none."""
+def named(workspace: Path, name: str | None, digest: str) -> tuple[Path, dict[str, Any]]:
+    """The run of this name, or the newest of the data as it is, which `digest` names.
+
+    Raises UsageError where there is none, StoreError where the data has changed since.
+    """
     known = list(finished(workspace))
-    for folder, record in known:
-        if name in (None, folder.name):
+    wanted = [one for one in known if name in (None, one[0].name)]
+    for folder, record in wanted:
+        if record["digest"] == digest:
             return folder, record
+    if wanted:
+        raise StoreError(
+            f"The run {wanted[0][0].name} was trained on the data as it was then; it has changed.",
+            hint="Train again: what it learnt does not fit the split of today.",
+        )
     if name is None:
         raise UsageError(
             f"No training run in {workspace}.", hint="Train one: python cli.py train --help"

@@ -5,27 +5,31 @@ needed it comes from a hash of (seed, user, item), so the order of rows in a fil
 
     make_split      three schemes, as pure functions
     write_split     makes one and puts it into a data folder, as train/val/test.parquet
+    opened          a data folder, read whole, with its settled split
     settled         the split of a source: its own, the recorded one, or a new one, recorded
+
+Data that changed takes its recorded split along (stores.growth).
 """
 
-import json
-import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Protocol
-
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from errors import DataError, unknown
 from stores.formats import digest, layout
 from stores.formats.layout import Source
-from stores.formats.rows import PARTS
-
-Pair = tuple[str, str]
-Split = dict[str, list[Pair]]
+from stores.formats.rows import PARTS, Pair
+from stores.growth import RATIO, Split, grown, hashed
+from stores.split_record import (
+    facts,
+    hashes,
+    read_json,
+    read_record,
+    write_json,
+    write_pairs,
+    write_record,
+)
 
 
 class Timed(Protocol):
@@ -41,10 +45,36 @@ class Timed(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """A split and where it comes from."""
+    """A split and where it comes from; `change` says how the data changed since it was recorded."""
 
     parts: Split
     origin: str
+    change: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A data folder as it was read: all of it, the digest of its content, its settled split."""
+
+    source: Source
+    content: str
+    split: Settled
+
+
+Claim = Callable[[str, str, Sequence[str]], object]
+"""Told the data's name, its digest and those it had earlier; may refuse, by an error."""
+
+
+def anyones(name: str, content: str, earlier: Sequence[str]) -> None:
+    """Claims nothing and refuses nobody."""
+
+
+def opened(folder: Path, home: Path, seed: int, claim: Claim) -> Opened:
+    """Read a data folder and settle its split in `home`; `claim` is heard before that."""
+    source = layout.read_source(folder)
+    content = digest.content(source)
+    claim(source.name, content, source.history)
+    return Opened(source, content, settled(source, content, home, seed))
 
 
 def make_split(interactions: Iterable[Timed], scheme: str, seed: int) -> Split:
@@ -56,8 +86,7 @@ def make_split(interactions: Iterable[Timed], scheme: str, seed: int) -> Split:
 
 
 def hash_of(one: Timed, seed: int) -> tuple[bytes, str, str]:
-    key = json.dumps([seed, one.user, one.item]).encode()
-    return blake2b(key, digest_size=16).digest(), one.user, one.item
+    return hashed(pair(one), seed), one.user, one.item
 
 
 def ratio(hashed: Sequence[Timed]) -> Split:
@@ -142,7 +171,8 @@ def write_split(
         if old is not None and old.name != f"{part}.parquet":
             old.unlink()
         (folder / f".{part}.parquet").replace(folder / f"{part}.parquet")
-    write_json(folder / "split.json", facts(digest.content(source), split, scheme, seed))
+    record = {"scheme": scheme, "seed": seed, **facts(digest.content(source), split)}
+    write_json(folder / "split.json", record)
     return {part: len(split[part]) for part in PARTS}
 
 
@@ -150,32 +180,39 @@ def settled(source: Source, content: str, home: Path, seed: int) -> Settled:
     """The split of a source, on record in `home` before anyone sees the data.
 
     A split that the folder brings along is used as it is, unless an interaction that was on record
-    for training is now held out: texts written from it may be in the workspace already.
+    for training is now held out: texts written from it may be in the workspace already. A recorded
+    split follows data that says it is a later state of what it was made for.
     """
     record = read_json(home / "split.json") if (home / "split.json").is_file() else None
     if source.parts is not None:
         return own(source, content, home, record)
     if record is None:
         split = make_split(source.rows, "ratio", seed)
-        record = facts(content, split, "ratio", seed)
+        record = {"scheme": "ratio", "seed": seed, **facts(content, split)}
         write_record(home, split, record)
-    elif record["source"] != content:
+        return Settled(split, origin(record))
+    if record["source"] == content:
+        return Settled(read_record(home, record), origin(record))
+    if record["source"] not in source.history:
         raise DataError(
             f"The data in {source.name} changed after its split was made ({home}).",
-            hint="Use a new workspace, or bring the old data back.",
+            hint="Change data by data import --append or data remove, so that its split can follow;"
+            " or use a new workspace, or bring the old data back.",
         )
-    else:
-        split = read_record(home, record)
-    return Settled(split, origin(record))
+    pairs = {pair(one) for one in source.rows}
+    growth = grown(read_record(home, record), pairs, record["seed"] or 0, RATIO)
+    write_record(home, growth.parts, {**record, **facts(content, growth.parts)})
+    return Settled(growth.parts, origin(record), told(growth.new, growth.gone))
 
 
 def own(source: Source, content: str, home: Path, record: dict[str, Any] | None) -> Settled:
     split = {part: sorted(pairs) for part, pairs in (source.parts or {}).items()}
-    given = Settled(split, source.split_source or "")
-    if record is not None and record["hashes"] == hashes(split):
-        return given
+    given, change = source.split_source or "", ""
+    if record is not None and (record["hashes"], record["source"]) == (hashes(split), content):
+        return Settled(split, given)
     if record is not None:
-        trained = set(read_record(home, record)["train"])
+        before = read_record(home, record)
+        trained = set(before["train"])
         leaked = [one for part in ("val", "test") for one in split[part] if one in trained]
         if leaked:
             raise DataError(
@@ -183,75 +220,18 @@ def own(source: Source, content: str, home: Path, record: dict[str, Any] | None)
                 f" out, user {leaked[0][0]!r} and item {leaked[0][1]!r} among them.",
                 hint="Use a new workspace, or bring the old split back.",
             )
-    write_record(home, split, facts(content, split, given.origin, None))
-    return given
+        was, now = ({one for some in parts.values() for one in some} for parts in (before, split))
+        change = told(len(now - was), len(was - now))
+    write_record(home, split, {"scheme": given, "seed": None, **facts(content, split)})
+    return Settled(split, given, change)
+
+
+def told(new: int, gone: int) -> str:
+    return f"+{new} -{gone} interactions" if new or gone else "same interactions, other texts"
 
 
 def origin(record: dict[str, Any]) -> str:
     return str(record["scheme"]) + ("" if record["seed"] is None else f", seed {record['seed']}")
-
-
-def facts(content: str, split: Split, scheme: str, seed: int | None) -> dict[str, Any]:
-    return {
-        "scheme": scheme,
-        "seed": seed,
-        "counts": {part: len(split[part]) for part in PARTS},
-        "hashes": hashes(split),
-        "source": content,
-    }
-
-
-def hashes(split: Split) -> dict[str, str]:
-    return {part: digest.pairs(split[part]) for part in PARTS}
-
-
-def write_record(home: Path, split: Split, record: dict[str, Any]) -> None:
-    """split.json comes last and names the hashes, so half a record is never taken for one."""
-    home.mkdir(parents=True, exist_ok=True)
-    write_pairs(home / "split.parquet", split, parted=True)
-    write_json(home / "split.json", record)
-
-
-def read_record(home: Path, record: dict[str, Any]) -> Split:
-    split: Split = {part: [] for part in PARTS}
-    broken = DataError(
-        f"The split recorded in {home} is damaged.", hint="Use a new workspace for this data."
-    )
-    try:
-        table = pq.read_table(home / "split.parquet").to_pydict()
-    except (OSError, pa.ArrowException):
-        raise broken from None
-    for user, item, part in zip(*table.values(), strict=True):
-        split[part].append((user, item))
-    if record["hashes"] != hashes(split):
-        raise broken
-    return split
-
-
-def write_pairs(path: Path, split: Split, *, parted: bool) -> None:
-    rows = [(user, item, part) for part, pairs in split.items() for user, item in pairs]
-    names = ("user_id", "item_id", "split") if parted else ("user_id", "item_id")
-    columns = {
-        name: pa.array([row[i] for row in rows], pa.string()) for i, name in enumerate(names)
-    }
-    started = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    pq.write_table(pa.table(columns), started)
-    started.replace(path)
-
-
-def write_json(path: Path, record: dict[str, Any]) -> None:
-    started = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    started.write_text(json.dumps(record, indent=2) + "\n", "utf-8")
-    started.replace(path)
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(path.read_text("utf-8"))
-        return {key: found[key] for key in ("scheme", "seed", "counts", "hashes", "source")}
-    except (ValueError, KeyError, TypeError):
-        hint = "Use a new workspace for this data."
-        raise DataError(f"{path} is damaged.", hint=hint) from None
 
 
 SCHEMES: dict[str, Callable[[Sequence[Timed]], Split]] = {

@@ -14,7 +14,7 @@ runs/            a folder a run
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -52,24 +52,38 @@ def occupied(folder: Path) -> Iterator[Path]:
         lock.release()
 
 
-def claim(folder: Path, data: str, digest: str) -> None:
-    """Write down whose data this workspace holds. Raises StoreError if it is somebody else's."""
+def claim(folder: Path, data: str, digest: str, earlier: Sequence[str] = ()) -> None:
+    """Write down whose data this workspace holds. Raises StoreError if it is somebody else's.
+
+    `earlier` are the digests that the data had before it was changed: a workspace of one of these
+    follows it.
+    """
     path = folder / "workspace.json"
-    if not path.exists():
-        fresh = path.with_suffix(".new")
-        fresh.write_text(json.dumps({"data": data, "digest": digest}, indent=2) + "\n", "utf-8")
-        fresh.replace(path)
+    if path.exists() and must_own(folder, data, digest, earlier):
         return
+    fresh = path.with_suffix(".new")
+    fresh.write_text(json.dumps({"data": data, "digest": digest}, indent=2) + "\n", "utf-8")
+    fresh.replace(path)
+
+
+def must_own(folder: Path, data: str, digest: str, earlier: Sequence[str] = ()) -> bool:
+    """Whether a workspace is of this data as it is now; False for one of an earlier state of it.
+
+    Raises StoreError where it is neither.
+    """
+    path = folder / "workspace.json"
     try:
         owner = json.loads(path.read_text("utf-8"))
-        same = owner["digest"] == digest
+        found, name = owner["digest"], owner["data"]
     except (ValueError, KeyError, TypeError) as error:
         raise StoreError(f"{path} is not a workspace file of Hopscribe.") from error
-    if not same:
-        raise StoreError(
-            f"The workspace {folder} belongs to other data: {owner['data']} as it was then.",
-            hint="Give this data another --workspace.",
-        )
+    if found == digest or found in earlier:
+        return bool(found == digest)
+    raise StoreError(
+        f"The workspace {folder} belongs to other data: {name} as it was then.",
+        hint="Give this data another --workspace. Where it is the same data and has changed, bring"
+        " changes in by data import --append and data remove: they write down what it was.",
+    )
 
 
 def recall(folder: Path, server: str) -> str:

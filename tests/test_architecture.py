@@ -121,7 +121,7 @@ def test_agents_and_training_never_meet():
     assert "agents" not in ALLOWED["training"]
 
 
-@pytest.mark.parametrize("name", ["cli.py", "verbs/train.py", "verbs/export.py"])
+@pytest.mark.parametrize("name", ["cli.py", "verbs/data.py", "verbs/train.py", "verbs/export.py"])
 def test_the_command_line_loads_its_verbs_only_when_they_are_called(name):
     top = ast.Module([n for n in tree_of(ROOT / name).body if not hasattr(n, "body")], [])
     assert ours_in(top) <= {"errors", "verbs"}

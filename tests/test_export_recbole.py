@@ -96,7 +96,7 @@ def parts_of_data(draw):
         for item in items
     ]
     pairs = [(row.user, row.item) for row in rows]
-    return Data(users, items, rows, {"train": pairs[1:], "val": [], "test": pairs[:1]})
+    return Data(users, items, rows, {"train": pairs[1:], "val": [], "test": pairs[:1]}, "")
 
 
 def layer(kind, entities):

@@ -118,19 +118,27 @@ def test_finished_runs_come_newest_first_and_others_not_at_all(tmp_path):
 
 def test_a_run_is_found_by_its_name_and_the_newest_without_one(tmp_path):
     old, new = run(tmp_path, "old", "2026-01-01"), run(tmp_path, "new", "2026-02-01")
-    assert named(tmp_path, "old") == (old, record("2026-01-01"))
-    assert named(tmp_path, None) == (new, record("2026-02-01"))
+    assert named(tmp_path, "old", "d") == (old, record("2026-01-01"))
+    assert named(tmp_path, None, "d") == (new, record("2026-02-01"))
+
+
+def test_a_run_of_the_data_as_it_was_then_is_told_and_not_taken(tmp_path):
+    run(tmp_path, "old", "2026-01-01")
+    with pytest.raises(StoreError, match="old was trained on the data as it was then"):
+        named(tmp_path, None, "other")
+    with pytest.raises(StoreError, match="old was trained on the data as it was then"):
+        named(tmp_path, "old", "other")
 
 
 def test_a_name_that_is_not_known_is_answered_with_those_that_are(tmp_path):
     run(tmp_path, "old", "2026-01-01")
     run(tmp_path, "open", None)
     with pytest.raises(UsageError, match="No finished run 'open'") as error:
-        named(tmp_path, "open")
+        named(tmp_path, "open", "d")
     assert error.value.hint == "There are: old."
 
 
 def test_where_nothing_was_trained_it_is_said_how(tmp_path):
     with pytest.raises(UsageError, match="No training run") as error:
-        named(tmp_path, None)
+        named(tmp_path, None, "d")
     assert "python cli.py train" in error.value.hint

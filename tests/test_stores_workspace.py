@@ -1,4 +1,4 @@
-"""The workspace: one process at a time, one data set for ever."""
+"""The workspace: one process at a time, one data set, which may change."""
 
 import json
 import subprocess
@@ -89,6 +89,15 @@ def test_other_data_is_refused_and_the_owner_named(tmp_path):
     claim(tmp_path, "books", "d1")
     with pytest.raises(StoreError, match="belongs to other data: books"):
         claim(tmp_path, "films", "d2")
+
+
+def test_a_workspace_follows_data_that_says_it_was_what_the_workspace_is_of(tmp_path):
+    claim(tmp_path, "books", "d1")
+    claim(tmp_path, "books", "d3", ["d1", "d2"])
+    with pytest.raises(StoreError, match="belongs to other data") as caught:
+        claim(tmp_path, "books", "d1")
+    assert "data import --append" in caught.value.hint
+    claim(tmp_path, "books", "d3")
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", '"x"', "{}", '{"data": "books"}', "\x00"])

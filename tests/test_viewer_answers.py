@@ -75,6 +75,7 @@ def test_a_node_that_was_not_trained_is_told(answers):
 
 
 class Data:
+    digest = "d"
     users = {"u1": User("u1")}
     items = {"i1": Item("i1"), "i2": Item("i2")}
     training = (Interaction("u1", "i1"),)

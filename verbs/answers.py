@@ -53,7 +53,7 @@ def desk(
     folder = workspace or Path("workspace") / data.resolve().name
     with occupied(folder):
         loaded = load_training(data, folder / "split", settings.seed, partial(claim, folder))
-        place, record = runs.named(folder, run)
+        place, record = runs.named(folder, run, loaded.digest)
         users = {id: row for row, id in enumerate(loaded.users)}
         items = {id: row for row, id in enumerate(loaded.items)}
         found = runs.read_embeddings(place, list(users), list(items))
@@ -245,7 +245,7 @@ def evaluate(
 
     with learning.ground(data, workspace, chroma) as place:
         if what not in BASELINES:
-            folder, record = runs.named(place.folder, what)
+            folder, record = runs.named(place.folder, what, place.arrays.digest)
             arrays = place.arrays
             nodes = torch.from_numpy(
                 runs.read_embeddings(folder, arrays.users, arrays.items).nodes_ND

@@ -1,6 +1,7 @@
 """The flags that several verbs share, and how a verb prints what it found."""
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -48,6 +49,11 @@ Batch = Annotated[
     bool, typer.Option("--batch", help="By the Batch API: half the price, within a day.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on the last stdout line.")]
+
+
+def said(words: str) -> None:
+    """Words for a person."""
+    print(words, file=sys.stderr)
 
 
 def printed(values: dict[str, Any], as_json: bool) -> None:

@@ -297,10 +297,11 @@ def _against_none(place: Ground, record: dict[str, Any]) -> dict[str, Any]:
         return {}
     same = ("plan", "mask_val")
     for folder, other in runs.finished(place.folder):
-        if (other["align"], other["backbone"], other["device"]) == (
+        if (other["align"], other["backbone"], other["device"], other["digest"]) == (
             "none",
             record["backbone"],
             record["device"],
+            record["digest"],
         ) and all(other["settings"][k] == record["settings"][k] for k in same):
             test = paired(
                 {one["seed"]: one["test"] for one in record["seeds"]},

@@ -21,6 +21,7 @@ from stores.chroma import Server
 from stores.datasets import Dataset, load_training
 from stores.embedders import Embedder, open_embedder
 from stores.workspace import claim, occupied, recall, remember
+from verbs.flags import said
 from verbs.following import followed
 from verbs.places import must_be_folder, workspace_of
 from verbs.terminal import as_dict, complain, estimate_as_dict, show, show_estimate, watching
@@ -53,6 +54,8 @@ def open_session(
     folder = workspace_of(data, workspace)
     with occupied(folder):
         loaded = load_training(data, folder / "split", settings.seed, partial(claim, folder))
+        if loaded.change:
+            said(f"{loaded.name} has changed since it was last used here: {loaded.change}.")
         yield Session(
             folder,
             loaded,

@@ -180,6 +180,7 @@ def estimate_as_dict(found: Estimate, workspace: Path) -> dict[str, Any]:
         "workspace": str(workspace),
         "dry_run": True,
         "calls": found.calls,
+        "certain": found.certain,
         "cached": found.cached,
         "input_tokens": list(found.input_tokens),
         "output_tokens": list(found.output_tokens),
@@ -190,6 +191,7 @@ def estimate_as_dict(found: Estimate, workspace: Path) -> dict[str, Any]:
         "stages": {
             name: {
                 "calls": stage.calls,
+                "certain": stage.certain,
                 "input_tokens": list(map(round, stage.input_tokens)),
                 "output_tokens": list(map(round, stage.output_tokens)),
                 "cost_usd": _dollars(found.stage_costs[name]),
@@ -236,6 +238,12 @@ def show_estimate(found: Estimate, model: str, embedder: str) -> None:
         f"{model}, {embedder}; {found.cached:,} answers are in the ledger; time: {lasting}.",
         highlight=False,
     )
+    if found.certain < found.calls:
+        console.print(
+            f"{found.certain:,} of these calls are certain: what is shown has changed. The others "
+            "are made only if the description of a node that they show does.",
+            highlight=False,
+        )
     if found.calls and found.answers < 100:
         console.print(
             f"Learnt from {found.answers} earlier answers of this model. A pilot makes it sharper: "

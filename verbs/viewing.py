@@ -15,7 +15,7 @@ from settings import REMOTE, Settings, connection, load
 from stores import runs
 from stores.datasets import Dataset, load_training
 from stores.embedders import Embedder, open_embedder
-from stores.workspace import claim
+from stores.workspace import must_own
 from training import serving
 from training.serving import Floats, Ints, Trained
 from viewer.meaning import Meaning
@@ -43,7 +43,7 @@ def sources(data: Path, workspace: Path | None, embedder: str | None) -> Sources
 def _loaded(data: Path, workspace: Path, seed: int) -> Dataset | None:
     """The data as the workspace's runs split it; None as long as none has.
 
-    The recorded split is read from a copy: looking must not write a new one.
+    The recorded split is read from a copy, and nothing is claimed: looking must not write.
     """
     record = workspace / "split"
     if not (record / "split.json").is_file() or not (workspace / "workspace.json").is_file():
@@ -51,7 +51,7 @@ def _loaded(data: Path, workspace: Path, seed: int) -> Dataset | None:
     with tempfile.TemporaryDirectory() as place:
         copy = Path(place) / "split"
         shutil.copytree(record, copy)
-        return load_training(data, copy, seed, partial(claim, workspace))
+        return load_training(data, copy, seed, partial(must_own, workspace))
 
 
 def embedder_of(settings: Settings, name: str) -> Embedder:
@@ -79,7 +79,7 @@ class Shelf:
 
     def run(self, name: str | None, data: Dataset) -> "Answers":
         """The run of this name, the newest for None. Raises UsageError where there is none."""
-        folder, record = runs.named(self._workspace, name)
+        folder, record = runs.named(self._workspace, name, data.digest)
         key = (folder.name, str(record["finished"]))
         with self._reading:
             if key not in self._read:

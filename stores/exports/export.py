@@ -126,9 +126,10 @@ def _hops(stored: Descriptions | None, asked: Asked, workspace: Path) -> list[in
 
 
 def _trained(workspace: Path, run: str | None, data: Data) -> Trained | None:
-    if run is None and not any(runs.finished(workspace)):
+    done = (record["digest"] for _, record in runs.finished(workspace))
+    if run is None and data.digest not in done:
         return None
-    folder, record = runs.named(workspace, run)
+    folder, record = runs.named(workspace, run, data.digest)
     found = runs.read_embeddings(folder, sorted(data.users), sorted(data.items))
     return Trained(str(record["name"]), found)
 

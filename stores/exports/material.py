@@ -1,6 +1,6 @@
 """What an export is made of: the data with its split, descriptions of some hops, a trained run."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,14 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from errors import DataError
-from stores import splits
 from stores.descriptions import Descriptions
 from stores.descriptions import Row as Described
-from stores.formats import digest
-from stores.formats.layout import read_source
 from stores.formats.rlmrec import by_row_number
 from stores.formats.rows import Entity, Pair, Row
 from stores.runs import Embeddings
+from stores.splits import Claim, anyones, opened
 
 Vectors = NDArray[np.float32]
 
@@ -29,6 +27,7 @@ class Data:
     items: dict[str, Entity]
     rows: list[Row]
     parts: dict[str, list[Pair]]
+    digest: str
 
 
 @dataclass(frozen=True)
@@ -63,19 +62,17 @@ def load(
     folder: Path,
     split_home: Path,
     seed: int,
-    claim: Callable[[str, str], None] = lambda name, digest: None,
+    claim: Claim = anyones,
 ) -> Data:
     """The data of a folder, split as `datasets.load_training` splits it.
 
     Row numbers are those of its columns `uid` and `iid`, or the order of its files.
     """
-    source = read_source(folder)
-    content = digest.content(source)
-    claim(source.name, content)
-    parts = splits.settled(source, content, split_home, seed).parts
+    whole = opened(folder, split_home, seed, claim)
+    source, parts = whole.source, whole.split.parts
     users = {id: source.users[id] for id in by_row_number(source.users, "user")}
     items = {id: source.items[id] for id in by_row_number(source.items, "item")}
-    return Data(users, items, source.rows, parts)
+    return Data(users, items, source.rows, parts, whole.content)
 
 
 def counts(data: Data, described: Mapping[str, Layer]) -> dict[str, Any]:

@@ -35,6 +35,19 @@ class ImportReport:
 
 
 @dataclass(frozen=True, slots=True)
+class Reading:
+    """How a source is to be read, as `data import` is told it."""
+
+    format: str = "auto"
+    columns: Mapping[str, str] | None = None
+    items: Path | None = None
+    users: Path | None = None
+    on_bad_rows: str = "error"
+    encoding: str = "utf-8"
+    min_rating: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Wishes:
     """How to read: the format and encoding, whose column is whose, what to do with bad rows."""
 
@@ -46,6 +59,11 @@ class Wishes:
 
     def table(self, path: Path) -> Table:
         return registry.read(path, self.encoding, self.format)
+
+    def entities(self, kind: str, path: Path | None) -> dict[str, Entity] | None:
+        if path is None:
+            return None
+        return layout.entities(kind, self.table(path), self.spelling, self.bad)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,14 +90,10 @@ def import_data(
     min_rating: float | None = None,
 ) -> ImportReport:
     """Read `src`, a file of interactions or a folder, and write a data folder to `out`."""
-    if on_bad_rows not in ON_BAD_ROWS:
-        raise UsageError(f"Unknown way with bad rows {on_bad_rows!r}.", hint="error or skip")
-    headers.check_known(columns or {})
-    files = sources(src, format)
-    files = replace(files, items=items or files.items, users=users or files.users)
+    how = Reading(format, columns, items, users, on_bad_rows, encoding, min_rating)
     skipped: list[BadRow] = []
-    bad = refuse if on_bad_rows == "error" else skipped.append
-    wishes = Wishes(format, encoding, Spelling(columns or {}), min_rating, bad)
+    wishes = wishes_of(how, skipped)
+    files = sources(src, how)
     with new_folder(out) as folder:
         counts = write(folder, files, wishes)
         if src.is_dir() and layout.about(src):
@@ -89,7 +103,26 @@ def import_data(
     return replace(counts, skipped=tuple(skipped), out=out)
 
 
-def sources(src: Path, format: str) -> Sources:
+def wishes_of(how: Reading, skipped: list[BadRow]) -> Wishes:
+    """Refuses what cannot be meant; bad rows that are to be left out go to `skipped`."""
+    if how.on_bad_rows not in ON_BAD_ROWS:
+        raise UsageError(f"Unknown way with bad rows {how.on_bad_rows!r}.", hint="error or skip")
+    headers.check_known(how.columns or {})
+    bad = refuse if how.on_bad_rows == "error" else skipped.append
+    return Wishes(how.format, how.encoding, Spelling(how.columns or {}), how.min_rating, bad)
+
+
+def sources(src: Path, how: Reading, *, bare: bool = False) -> Sources:
+    """Which files there are; `bare`, a folder of items or users alone will do."""
+    tables = layout.tables(src) if bare and src.is_dir() else {}
+    if tables and tables.keys() <= {"items", "users"}:
+        files = Sources((), tables.get("items"), tables.get("users"))
+    else:
+        files = found(src, how.format)
+    return replace(files, items=how.items or files.items, users=how.users or files.users)
+
+
+def found(src: Path, format: str) -> Sources:
     """Which files there are. A RecBole dataset may be named by a prefix that is no file itself."""
     if format != "auto":
         registry.known(format)
@@ -107,12 +140,7 @@ def sources(src: Path, format: str) -> Sources:
 
 
 def write(folder: Path, files: Sources, wishes: Wishes) -> ImportReport:
-    items, users = (
-        None
-        if path is None
-        else layout.entities(kind, wishes.table(path), wishes.spelling, wishes.bad)
-        for kind, path in (("items", files.items), ("users", files.users))
-    )
+    items, users = wishes.entities("items", files.items), wishes.entities("users", files.users)
     kept = Kept()
     with InteractionWriter(folder / "interactions.parquet") as writer:
         for path, part in files.interactions:
@@ -160,17 +188,23 @@ def keep(row: Row, part: str | None, kept: Kept) -> None:
 
 def write_split(folder: Path, files: Sources, kept: Kept, wishes: Wishes) -> dict[str, int] | None:
     """train/val/test.parquet, if the source has a split, in whichever way."""
+    parts = parts_of(files, kept, wishes)
+    if parts is None:
+        return None
+    for part in PARTS:
+        write_pairs(folder / f"{part}.parquet", parts[part])
+    return {part: len(parts[part]) for part in PARTS}
+
+
+def parts_of(files: Sources, kept: Kept, wishes: Wishes) -> dict[str, list[Pair]] | None:
+    """The split that a source brings along: its files, else what its rows say."""
     parts = kept.parts
     if files.pairs:
         parts = {part: [] for part in PARTS}
         for part, path in files.pairs:
             parts[part] = list(pairs(wishes.table(path), kept, wishes))
         layout.disjoint(parts)
-    if not any(parts.values()):
-        return None
-    for part in PARTS:
-        write_pairs(folder / f"{part}.parquet", parts[part])
-    return {part: len(parts[part]) for part in PARTS}
+    return parts if any(parts.values()) else None
 
 
 def pairs(table: Table, kept: Kept, wishes: Wishes) -> Iterator[Pair]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from errors import DataError
-from stores.formats import jsonl, registry
+from stores.formats import history, jsonl, registry
 from stores.formats.rows import PARTS, BadRow, Entity, OnBad, Pair, Row, Spelling, cleaned, refuse
 from stores.formats.tables import Sources, Table
 
@@ -22,6 +22,8 @@ YAML_KEYS = ("domain", "language")
 
 @dataclass(frozen=True, slots=True)
 class Source:
+    """A whole folder. `history` are the digests of what it held before it was changed."""
+
     name: str
     rows: list[Row]
     items: dict[str, Entity]
@@ -29,6 +31,7 @@ class Source:
     parts: dict[str, list[Pair]] | None
     split_source: str | None
     about: dict[str, str]
+    history: tuple[str, ...] = ()
 
 
 def read_source(folder: Path) -> Source:
@@ -41,7 +44,8 @@ def read_source(folder: Path) -> Source:
     items = items or {row.item: Entity(row.item, {}, 0) for row in rows}
     users = users or {row.user: Entity(row.user, {}, 0) for row in rows}
     parts, origin = own_split(files, rows)
-    return Source(folder.resolve().name, rows, items, users, parts, origin, about(folder))
+    name, earlier = folder.resolve().name, history.read(folder)
+    return Source(name, rows, items, users, parts, origin, about(folder), earlier)
 
 
 def interactions(
@@ -160,6 +164,13 @@ def find(folder: Path, *, abroad: bool = False) -> Sources:
         f"{folder} has no interactions.parquet, .csv or .jsonl.",
         hint="Bring other layouts in with: data import SOURCE --out FOLDER.",
     )
+
+
+def tables(folder: Path) -> dict[str, Path]:
+    """The tables a folder has, by our names of them."""
+    stems = {"interactions": ("interactions",), "items": ("items",), "users": ("users",)}
+    named = {name: table_named(folder, *known) for name, known in {**stems, **NAMES_ABROAD}.items()}
+    return {name: path for name, path in named.items() if path is not None}
 
 
 def table_named(folder: Path, *stems: str) -> Path | None:

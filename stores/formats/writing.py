@@ -1,5 +1,6 @@
 """Our data folder on the way out: parquet tables with string ids, and pairs of a split."""
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -65,6 +66,13 @@ def write_entities(path: Path, id_column: str, entities: Iterable[Entity]) -> No
     for name in names:
         columns[name] = [one.texts.get(name) for one in found]
     pq.write_table(strings(columns), path)
+
+
+def write_entity_lines(path: Path, id_column: str, entities: Iterable[Entity]) -> None:
+    """Items or users as JSON lines, each with its own columns in its own order."""
+    with path.open("w", encoding="utf-8") as file:
+        for one in entities:
+            file.write(json.dumps({id_column: one.id, **one.texts}, ensure_ascii=False) + "\n")
 
 
 def write_pairs(path: Path, pairs: Sequence[Pair]) -> None:
