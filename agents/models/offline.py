@@ -11,8 +11,7 @@ from multiprocessing import get_context, parent_process
 from typing import Any
 
 from agents.extractive import write
-from agents.limits import Turn
-from agents.models.base import Answer, Request
+from agents.models.base import Answer, Held, Request
 
 # A process takes a second to start: shorter jobs are done before it is there.
 ALONE = 100
@@ -33,7 +32,7 @@ class Offline:
         self._asked = 0
         self._writers: Executor | None = None
 
-    async def complete(self, request: Request, turn: Turn) -> Answer:
+    async def complete(self, request: Request, turn: Held) -> Answer:
         async with turn:
             text = await asyncio.get_running_loop().run_in_executor(
                 self._executor(), write, request.evidence, request.max_words
