@@ -24,12 +24,15 @@ from verbs.flags import (
     Data,
     DryRun,
     EmbedderName,
+    EngineName,
     Fresh,
     Limit,
     MaxCost,
     Mode,
     Model,
     Neighbours,
+    RayAddress,
+    RayWorkers,
     Seed,
     Workspace,
     printed,
@@ -74,6 +77,9 @@ def refine(
     seed: Seed = None,
     max_cost: MaxCost = None,
     batch: Batch = False,
+    engine: EngineName = "local",
+    ray_address: RayAddress = None,
+    ray_workers: RayWorkers = None,
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
@@ -87,7 +93,8 @@ def refine(
         "seed": seed,
     }
     told = {"hops": hops, "limit": limit, "fresh": fresh, "batch": batch, "max_cost": max_cost}
-    _refine(data, workspace, told, flags, dry_run, as_json)
+    place = {"engine": engine, "ray_address": ray_address, "ray_workers": ray_workers}
+    _refine(data, workspace, told | place, flags, dry_run, as_json)
 
 
 @app.command()
@@ -102,13 +109,17 @@ def profile(
     seed: Seed = None,
     max_cost: MaxCost = None,
     batch: Batch = False,
+    engine: EngineName = "local",
+    ray_address: RayAddress = None,
+    ray_workers: RayWorkers = None,
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
     """Write the profiles only (hop 0): the same as refine --hops 0."""
     flags = {"model": model, "embedder": embedder, "concurrency": concurrency, "seed": seed}
     told = {"hops": 0, "limit": limit, "fresh": fresh, "batch": batch, "max_cost": max_cost}
-    _refine(data, workspace, told, flags, dry_run, as_json)
+    place = {"engine": engine, "ray_address": ray_address, "ray_workers": ray_workers}
+    _refine(data, workspace, told | place, flags, dry_run, as_json)
 
 
 @data_app.command("import")
