@@ -9,6 +9,7 @@ from collections import Counter
 from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
+from uuid import uuid4
 
 import psutil
 import pytest
@@ -31,13 +32,15 @@ CALLS = 8  # in flight, in every run here
 @pytest.fixture(scope="module")
 def cluster():
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    # Every process of a cluster has to have the same token, or else not one of them.
+    os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": uuid4().hex}
     from ray.cluster_utils import Cluster
 
-    small = {"num_cpus": 1, "object_store_memory": 100 * 2**20, "include_dashboard": False}
-    made = Cluster(initialize_head=True, head_node_args=small)
+    small = {"num_cpus": 1, "object_store_memory": 100 * 2**20}
+    made = Cluster(initialize_head=True, head_node_args={**small, "include_dashboard": False})
     yield SimpleNamespace(
         address=made.address,
-        join=lambda: made.add_node(num_cpus=1, object_store_memory=100 * 2**20),
+        join=lambda: made.add_node(**small),
         lose=lambda node: made.remove_node(node, allow_graceful=False),
     )
     made.shutdown()

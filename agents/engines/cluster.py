@@ -1,6 +1,7 @@
 """Ray itself: found or missed, started here or joined, and quiet in any case."""
 
 import os
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -41,7 +42,6 @@ async def on_ray(place: Workplace, order: Order) -> AsyncIterator[Engine]:
         cores = int(ray.cluster_resources().get("CPU", 1))
         # A worker that dies is replaced by the crew: one that Ray restarts would have no model.
         actor = ray.remote(Worker).options(num_cpus=1, max_restarts=0, max_concurrency=4)
-
         language = order.language if order.model.writes_any_language else None
 
         async def ready(worker: Any) -> None:
@@ -65,6 +65,8 @@ def _start(ray: Any, place: Workplace) -> None:
     address = place.address
     own = {} if address else {"num_cpus": place.workers, "object_store_memory": OBJECT_STORE}
     try:
+        if address and ":" in address:
+            _knock(address)
         ray.init(
             # Not what RAY_ADDRESS says: a variable left in the environment must send data nowhere.
             address=address or "local",
@@ -74,10 +76,16 @@ def _start(ray: Any, place: Workplace) -> None:
             logging_level="ERROR",
             **own,
         )
-    except (ConnectionError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, ray.exceptions.AuthenticationError) as error:
         raise UsageError(
             f"--ray-address: no Ray cluster can be used at {address}: {error}"
             if address
             else f"--engine ray: Ray does not start: {error}",
             hint="Start one with `ray start --head`, with the same versions of Ray and Python.",
         ) from error
+
+
+def _knock(address: str) -> None:
+    """Raise OSError where nobody listens: Ray itself would try for minutes."""
+    host, _, port = address.rpartition(":")
+    socket.create_connection((host, int(port)), timeout=10).close()

@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import Any
 
 from ray import kill
-from ray.exceptions import RayActorError
+from ray.exceptions import RayActorError, RuntimeEnvSetupError
 
 from agents.checks import Verdict
 from agents.engines.base import Form, Worded
@@ -119,7 +119,7 @@ class Crew:
                 raise Busy("A Ray worker died during the call.", kind="lost") from error
         turn.latency_ms = told.latency_ms
         turn.heard(told.headers)
-        model.learnt = told.learnt
+        model.learnt = told.learnt or model.learnt
         if told.error is not None:
             raise told.error
         assert told.answer is not None and told.verdict is not None
@@ -179,14 +179,15 @@ class Crew:
                 unready = 0
                 self._changed.set()
                 await seat.work(actor)
-            except* RayActorError as died:
+            except* (RayActorError, RuntimeEnvSetupError) as died:
                 why = died.exceptions[0]
             finally:
                 kill(actor)
         raise ModelError(
             f"Ray workers die before they are ready. The last one: {why}",
             hint="Every node needs what this machine has: pip install -c constraints.txt "
-            "-e '.[ray]', the model's file where it is one, and memory for it.",
+            "-e '.[ray]', the model's file where it is one, memory for it, and the cluster's token "
+            "(RAY_AUTH_MODE, RAY_AUTH_TOKEN).",
         )
 
     def _ended(self, staffing: "asyncio.Task[None]") -> None:

@@ -55,7 +55,8 @@ Job = Rendering | Asking | Extracting
 class Told:
     """What came of a call: an answer and its verdict, or how it failed.
 
-    `headers` are what the server said of its limits, `learnt` what the model knows about it now.
+    `headers` are what the server said of its limits, `learnt` what the model found out about it
+    since it was opened.
     """
 
     answer: Answer | None
@@ -98,6 +99,7 @@ class Worker:
 
     def __init__(self) -> None:
         self._model: Model | None = None
+        self._known = ""
         self._going: set[asyncio.Task[Any]] = set()
         self._finished: list[Done] = []
         self._any = asyncio.Event()
@@ -106,7 +108,7 @@ class Worker:
         """Open the model. Raises ModelError where that does not work on this machine."""
         # A worker is one of several on its machine: it must not take every core of it.
         self._model = open_model(replace(connection, threads=connection.threads or 1))
-        self._model.learnt = learnt or self._model.learnt
+        self._model.learnt = self._known = learnt or self._model.learnt
         prepare(language)
 
     async def give(self, jobs: Sequence[tuple[int, Job]]) -> None:
@@ -148,7 +150,8 @@ class Worker:
             verdict = judge(answer, job.form, job.request.max_words, job.language)
         except (Busy, Declined) as error:
             failed = error
-        return Told(answer, verdict, failed, turn.latency_ms, turn.headers, model.learnt)
+        learnt = model.learnt if model.learnt != self._known else ""
+        return Told(answer, verdict, failed, turn.latency_ms, turn.headers, learnt)
 
 
 async def _worded(
