@@ -19,11 +19,8 @@ KILLS = int(os.environ.get("RAY_KILLS", "3"))
 
 
 def workers_of(driver: psutil.Process) -> list[psutil.Process]:
-    return [p for p in below(driver) if p.name().startswith("ray::Worker")]
-
-
-def below(driver: psutil.Process) -> list[psutil.Process]:
-    return driver.children(recursive=True)
+    below = driver.children(recursive=True)
+    return [process for process in below if process.name().startswith("ray::Worker")]
 
 
 def waited(moment: int, seen: int, far, process, said: Path) -> bool:
@@ -60,7 +57,7 @@ def test_kills_of_driver_and_workers_change_no_text_and_pay_for_nothing_twice(fa
         victims = {"driver": [driver], "worker": workers_of(driver)}[whom]
         if not victims:
             continue  # the last one is just being replaced
-        family = below(driver)
+        family = workers_of(driver)
         known, seen = finished(workspace), len(asked(far))
         draw.choice(victims).send_signal(signal.SIGKILL)
         killed[whom] += 1
@@ -68,7 +65,7 @@ def test_kills_of_driver_and_workers_change_no_text_and_pay_for_nothing_twice(fa
             assert process.wait() == -signal.SIGKILL
             process = None
             _, alive = psutil.wait_procs(family, timeout=60)
-            assert not alive, "Ray outlived its driver"
+            assert not alive, "workers outlived the run"
             assert not set(asked(far)[seen:]) & known
             assert len(set(asked(far)[seen:])) <= 8, "calls that nobody let out"
         else:
