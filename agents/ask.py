@@ -14,12 +14,12 @@ from hashlib import sha256
 from typing import Any, Literal
 
 from agents.checks import Verdict, judge
-from agents.engines.base import Engine
+from agents.engines.base import Engine, Form
 from agents.engines.local import LOCAL
 from agents.limits import Gate, Turn
 from agents.manner import Topic, messages
 from agents.models.base import Answer, Busy, Declined, Model, Request
-from agents.replies import Profile, Refinement, Reply, reply_class
+from agents.replies import Reply, reply_class
 from agents.retry import heed, retrying
 from graph_ops.budget import tokens
 from prompts.library import Message, Prompt
@@ -162,7 +162,7 @@ def _key(model: Model, parameters: str, messages: tuple[Message, ...]) -> str:
 
 
 @cache
-def _schema(form: type[Profile] | type[Refinement]) -> dict[str, Any]:
+def _schema(form: Form) -> dict[str, Any]:
     return form.model_json_schema()
 
 
@@ -260,7 +260,7 @@ def judged(desk: Desk, asked: Question, answer: Answer) -> Asked:
     return _settled(desk, asked, answer, verdict)
 
 
-def _form(asked: Question) -> type[Profile] | type[Refinement]:
+def _form(asked: Question) -> Form:
     return reply_class(asked.prompt.header.reply)
 
 

@@ -20,6 +20,7 @@ from pathlib import Path
 import psutil
 
 from agents.engines import Order, Workplace, open_engine
+from agents.engines.crew import Crew
 from agents.models.openai import OpenAIModel
 from agents.run import Watch, refine
 from agents.setup import Options
@@ -51,6 +52,8 @@ async def once(data: Dataset, url: str, place: Workplace, concurrency: int, hops
     # Wall clock and CPU at the first stage and at every call.
     times: list[tuple[float, float]] = []
     async with open_engine(place, Order(far, model, "English", concurrency)) as engine:
+        while isinstance(engine, Crew) and engine.present < (place.workers or 1):
+            await asyncio.sleep(0.1)
         children = psutil.Process().children(recursive=True)
         workers = [child for child in children if child.name().startswith("ray::Worker")]
 

@@ -103,6 +103,11 @@ class Crew:
         for task in self._staffing:
             task.add_done_callback(self._ended)
 
+    @property
+    def present(self) -> int:
+        """How many workers there are now."""
+        return sum(seat.load is not None for seat in self._seats)
+
     async def render(self, topics: Iterable[Topic]) -> Worded:
         listed = list(topics)
         job = Rendering(tuple((t.prompt.name, t.prompt.source, t.inputs) for t in listed))
