@@ -8,7 +8,6 @@ import sys
 from collections import Counter
 from contextlib import closing
 from pathlib import Path
-from types import SimpleNamespace
 from uuid import uuid4
 
 import psutil
@@ -36,14 +35,19 @@ def cluster():
     os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": uuid4().hex}
     from ray.cluster_utils import Cluster
 
-    small = {"num_cpus": 1, "object_store_memory": 100 * 2**20}
-    made = Cluster(initialize_head=True, head_node_args={**small, "include_dashboard": False})
-    yield SimpleNamespace(
-        address=made.address,
-        join=lambda: made.add_node(**small),
-        lose=lambda node: made.remove_node(node, allow_graceful=False),
-    )
+    head = {"num_cpus": 1, "object_store_memory": 100 * 2**20, "include_dashboard": False}
+    made = Cluster(initialize_head=True, head_node_args=head)
+    yield made
     made.shutdown()
+
+
+@pytest.fixture
+def node(cluster):
+    """A second node, with room for one worker as the first; a test may lose it."""
+    joined = cluster.add_node(num_cpus=1, object_store_memory=100 * 2**20)
+    yield joined
+    if joined in cluster.worker_nodes:
+        cluster.remove_node(joined, allow_graceful=False)
 
 
 @pytest.fixture(scope="module")
@@ -96,13 +100,14 @@ def most_at_once(far) -> int:
 
 
 @pytest.mark.timeout(600)
-def test_a_run_is_the_same_to_the_byte_when_ray_does_the_work(cluster, data, far_side, tmp_path):
+def test_a_run_is_the_same_to_the_byte_when_ray_does_the_work(
+    cluster, node, data, far_side, tmp_path
+):
     """Repairs and fallbacks included."""
-    far, node = far_side("clumsy", share=0.5), cluster.join()
+    far = far_side("clumsy", share=0.5)
     one = run(data, tmp_path / "local", far, Workplace())
     here = asked(far)
     two = run(data, tmp_path / "ray", far, Workplace("ray", cluster.address, 2))
-    cluster.lose(node)
     assert one.tally.repaired and one.tally.fallback
     assert all_texts(tmp_path / "ray") == all_texts(tmp_path / "local")
     assert answered(tmp_path / "ray") == answered(tmp_path / "local")
@@ -114,15 +119,15 @@ def test_a_run_is_the_same_to_the_byte_when_ray_does_the_work(cluster, data, far
 
 @pytest.mark.timeout(600)
 def test_a_node_that_dies_in_the_middle_costs_no_text_and_nothing_is_paid_twice(
-    cluster, data, far_side, tmp_path
+    cluster, node, data, far_side, tmp_path
 ):
-    far, node = far_side(latency=0.1, bad=0.1), cluster.join()
+    far = far_side(latency=0.1, bad=0.1)
     workspace, before = tmp_path / "ray", list[tuple[set[str], int]]()
 
     def pull_the_plug(tally) -> None:
         if tally.calls >= 30 and not before:
             before.append((finished(workspace), len(asked(far))))
-            cluster.lose(node)
+            cluster.remove_node(node, allow_graceful=False)
 
     place = Workplace("ray", cluster.address, 2)
     summary = run(data, workspace, far, place, pull_the_plug)
@@ -138,13 +143,12 @@ def test_a_node_that_dies_in_the_middle_costs_no_text_and_nothing_is_paid_twice(
 
 @pytest.mark.timeout(600)
 def test_the_cap_on_money_is_one_for_all_workers_and_never_passed(
-    cluster, data, far_side, tmp_path
+    cluster, node, data, far_side, tmp_path
 ):
-    far, node = far_side(latency=0.05), cluster.join()
+    far = far_side(latency=0.05)
     place, cap = Workplace("ray", cluster.address, 2), 30_000_000
     told = {"max_cost": cap, "price": Price(1.0, 4.0)}
     summary = run(data, tmp_path / "ray", far, place, **told)
-    cluster.lose(node)
     assert summary.stopped is not None and "--max-cost" in summary.stopped.message
     assert 0 < summary.tally.cost_nanousd <= cap
     ((spent,),) = rows(tmp_path / "ray", "SELECT sum(cost_nanousd) FROM calls")

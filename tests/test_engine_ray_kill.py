@@ -29,7 +29,7 @@ def waited(moment: int, seen: int, far, process, said: Path) -> bool:
         if process.poll() is not None:
             assert process.returncode == 0, said.read_text()
             return False
-        time.sleep(0.01)
+        time.sleep(0.05)
     return True
 
 
