@@ -23,7 +23,7 @@ from agents.manner import Topic
 from agents.models.base import Answer, Busy, Model, Request
 from errors import ModelError, RunStopped
 
-PATIENCE = 120.0  # seconds without any worker until the run stops
+PATIENCE = 600.0  # seconds without any worker until the run stops
 TRIES = 3  # workers that one job may cost, or that may die before they are ready
 
 
