@@ -139,23 +139,20 @@ class Crew:
 
         Raises RunStopped when none comes, and whatever makes it impossible to have one.
         """
-        waited = False
         while True:
             if self._broken is not None:
                 raise self._broken
             if staffed := [seat for seat in self._seats if seat.load is not None]:
                 return min(staffed, key=lambda seat: seat.load or 0)
-            if waited:
+            self._changed.clear()
+            try:
+                await asyncio.wait_for(self._changed.wait(), PATIENCE)
+            except TimeoutError as error:
                 raise RunStopped(
                     f"There has been no Ray worker for {PATIENCE:.0f} seconds.",
                     hint="Look at `ray status`. Everything so far is kept: run the same command "
                     "again when the cluster is back.",
-                )
-            self._changed.clear()
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._changed.wait(), PATIENCE)
-                continue
-            waited = True
+                ) from error
 
     async def close(self) -> None:
         """Let the workers go, whatever they are at."""
