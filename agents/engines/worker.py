@@ -15,10 +15,10 @@ from typing import Any
 from agents.checks import Verdict, judge, prepare
 from agents.engines.base import Form
 from agents.engines.local import LOCAL
-from agents.manner import messages
+from agents.manner import Topic
 from agents.models import open_model
 from agents.models.base import Answer, Busy, Declined, Model, Request
-from prompts.library import Message, parse
+from prompts.library import parse
 from stores.connection import Connection
 
 # What is finished within so many seconds goes home together.
@@ -135,7 +135,10 @@ class Worker:
     async def _do(self, job: Job) -> Any:
         match job:
             case Rendering(topics):
-                return await _worded(topics)
+                about = (
+                    Topic("", 0, "", parse(name, source), told) for name, source, told in topics
+                )
+                return [said for _, said in await LOCAL.render(about)]
             case Asking():
                 return await self._ask(job)
             case Extracting(request):
@@ -152,13 +155,3 @@ class Worker:
             failed = error
         learnt = model.learnt if model.learnt != self._known else ""
         return Told(answer, verdict, failed, turn.latency_ms, turn.headers, learnt)
-
-
-async def _worded(
-    topics: Sequence[tuple[str, str, Mapping[str, Any]]],
-) -> list[tuple[Message, ...]]:
-    worded = []
-    for name, source, inputs in topics:
-        worded.append(messages(parse(name, source), inputs))
-        await asyncio.sleep(0)
-    return worded
