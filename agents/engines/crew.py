@@ -94,7 +94,8 @@ class Crew:
     def __init__(
         self, size: int, hire: Callable[[], Any], ready: Callable[[Any], Awaitable[None]]
     ) -> None:
-        self.renderers = size
+        # Two a worker: one is on its way while the other is worked on.
+        self.renderers = 2 * size
         self._hire, self._get_ready = hire, ready
         self._seats = [Seat() for _ in range(size)]
         self._changed = asyncio.Event()
