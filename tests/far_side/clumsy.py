@@ -17,8 +17,8 @@ from tests.far_side import server
 class Clumsy(server.FarSide):
     """Says a share of its answers badly; the same question always gets the same answer."""
 
-    def __init__(self, share: float, log: Path | None = None) -> None:
-        super().__init__(latency=0.005, log=log)
+    def __init__(self, share: float, latency: float, log: Path | None) -> None:
+        super().__init__(latency=latency, log=log)
         self.share = share
 
     def chat(self, body: dict[str, Any]) -> tuple[int, dict[str, str], Any] | str:
@@ -36,6 +36,7 @@ class Clumsy(server.FarSide):
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--share", type=float, default=0.4)
+    parser.add_argument("--latency", type=float, default=0.005)
     parser.add_argument("--log", type=Path)
     asyncio.run(server.serve(Clumsy(**vars(parser.parse_args()))))
 
