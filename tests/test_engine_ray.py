@@ -158,6 +158,7 @@ def test_the_cap_on_money_is_one_for_all_workers_and_never_passed(
 @pytest.mark.timeout(600)
 def test_a_cluster_of_our_own_reports_to_nobody_and_ends_with_the_run(monkeypatch):
     monkeypatch.delenv("RAY_USAGE_STATS_ENABLED", raising=False)
+    before = set(psutil.Process().children(recursive=True))
 
     async def opened() -> list[psutil.Process]:
         order = Order(Connection("offline"), Offline(), "English", 4)
@@ -167,7 +168,7 @@ def test_a_cluster_of_our_own_reports_to_nobody_and_ends_with_the_run(monkeypatc
 
             assert not usage_stats_enabled()
             assert ray.get(ray.remote(usage_stats_enabled).options(num_cpus=0).remote()) is False
-            ours = psutil.Process().children(recursive=True)
+            ours = set(psutil.Process().children(recursive=True)) - before
             rays = [process for process in ours if "/ray/" in " ".join(process.cmdline())]
             assert {"gcs_server", "raylet"} <= {process.name() for process in rays}
             # What would report is started with any cluster; it has no page and is told not to.
