@@ -26,12 +26,15 @@ from verbs.flags import (
     Data,
     DryRun,
     EmbedderName,
+    EngineName,
     Fresh,
     Limit,
     MaxCost,
     Mode,
     Model,
     Neighbours,
+    RayAddress,
+    RayWorkers,
     Seed,
     Workspace,
     printed,
@@ -75,6 +78,9 @@ def refine(
     seed: Seed = None,
     max_cost: MaxCost = None,
     batch: Batch = False,
+    engine: EngineName = "local",
+    ray_address: RayAddress = None,
+    ray_workers: RayWorkers = None,
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
@@ -89,7 +95,8 @@ def refine(
         "seed": seed,
     }
     told = {"hops": hops, "limit": limit, "fresh": fresh, "batch": batch, "max_cost": max_cost}
-    _refine(data, workspace, told, flags, dry_run, as_json)
+    place = {"engine": engine, "ray_address": ray_address, "ray_workers": ray_workers}
+    _refine(data, workspace, told | place, flags, dry_run, as_json)
 
 
 @app.command()
@@ -105,6 +112,9 @@ def profile(
     seed: Seed = None,
     max_cost: MaxCost = None,
     batch: Batch = False,
+    engine: EngineName = "local",
+    ray_address: RayAddress = None,
+    ray_workers: RayWorkers = None,
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
@@ -117,7 +127,8 @@ def profile(
         "seed": seed,
     }
     told = {"hops": 0, "limit": limit, "fresh": fresh, "batch": batch, "max_cost": max_cost}
-    _refine(data, workspace, told, flags, dry_run, as_json)
+    place = {"engine": engine, "ray_address": ray_address, "ray_workers": ray_workers}
+    _refine(data, workspace, told | place, flags, dry_run, as_json)
 
 
 @models_app.command("list")

@@ -44,7 +44,9 @@ class Reach(BaseModel):
     tokens_per_minute: float | None = Field(default=None, gt=0)
     n_ctx: int = Field(default=8192, ge=256, description="context of a llamacpp: model, in tokens")
     n_gpu_layers: int = Field(default=0, ge=-1, description="-1: all of them")
-    threads: int | None = Field(default=None, ge=1, description="null: as llama.cpp sees fit")
+    threads: int | None = Field(
+        default=None, ge=1, description="null: as llama.cpp sees fit; of offline, processes: a core"
+    )
 
 
 class Named(Reach):

@@ -7,16 +7,19 @@ it did before, without being asked again. Answers belong to a node by name, neve
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 from hashlib import sha256
 from typing import Any, Literal
 
-from agents.checks import judge
+from agents.checks import Verdict, judge
+from agents.engines.base import Engine, Form
+from agents.engines.local import LOCAL
 from agents.limits import Gate, Turn
+from agents.manner import Topic, messages
 from agents.models.base import Answer, Busy, Declined, Model, Request
-from agents.replies import Profile, Refinement, Reply, reply_class
+from agents.replies import Reply, reply_class
 from agents.retry import heed, retrying
 from graph_ops.budget import tokens
 from prompts.library import Message, Prompt
@@ -80,8 +83,8 @@ class Tally:
 class Desk:
     """What every question of a run shares. `language` None: the model cannot choose its own.
 
-    With `batch` questions go out in batches, a whole stage at once. With `suppose` nothing is
-    asked and nothing written: it makes up a reply, for an estimate.
+    `engine` is who does the work. With `batch` questions go out in batches, a whole stage at once.
+    With `suppose` nothing is asked and nothing written: it makes up a reply, for an estimate.
     """
 
     run: str
@@ -93,6 +96,7 @@ class Desk:
     repeat: int = 0
     thinking_tokens: int = 0
     batch: bool = False
+    engine: Engine = LOCAL
     suppose: "Callable[[Question], Asked] | None" = None
     # Questions on their way, by key: who asks the same meanwhile waits for that answer.
     asking: dict[str, "asyncio.Future[Stored | None]"] = field(default_factory=dict, repr=False)
@@ -103,11 +107,9 @@ class Desk:
         return self.batch and self.suppose is None
 
 
-def question(
-    desk: Desk, prompt: Prompt, inputs: dict[str, Any], node: str, hop: int, stage: str
-) -> Question:
-    """Render a prompt for a node. It may need fewer inputs than there are."""
-    request = rendered(prompt, inputs, desk.thinking_tokens)
+def question(desk: Desk, topic: Topic, said: tuple[Message, ...]) -> Question:
+    """The question about a topic that was put into words."""
+    request = _request(topic.prompt, topic.inputs, said, desk.thinking_tokens)
     facts = {
         **desk.model.parameters,
         "max_tokens": request.max_tokens,
@@ -116,17 +118,20 @@ def question(
     }
     parameters = json.dumps(facts, sort_keys=True)
     key = _key(desk.model, parameters, request.messages)
-    return Question(node, hop, stage, prompt, request, parameters, key)
+    return Question(topic.node, topic.hop, topic.stage, topic.prompt, request, parameters, key)
 
 
-def rendered(prompt: Prompt, inputs: dict[str, Any], thinking_tokens: int = 0) -> Request:
-    """What is sent for these inputs, of which a prompt may need but some.
+def rendered(prompt: Prompt, inputs: Mapping[str, Any], thinking_tokens: int = 0) -> Request:
+    """What is sent for these inputs, of which a prompt may need but some."""
+    return _request(prompt, inputs, messages(prompt, inputs), thinking_tokens)
 
-    `max_words` is also what the reply is held to, and `evidence` goes along for the extractive
-    writer.
-    """
+
+def _request(
+    prompt: Prompt, inputs: Mapping[str, Any], said: tuple[Message, ...], thinking_tokens: int
+) -> Request:
+    """`max_words` is also what the reply is held to; `evidence` is for the extractive writer."""
     return Request(
-        messages=prompt.render({n: inputs[n] for n in prompt.header.inputs if n in inputs}),
+        messages=said,
         schema=_schema(reply_class(prompt.header.reply)),
         max_tokens=prompt.header.max_tokens + thinking_tokens,
         max_words=inputs["max_words"],
@@ -157,7 +162,7 @@ def _key(model: Model, parameters: str, messages: tuple[Message, ...]) -> str:
 
 
 @cache
-def _schema(form: type[Profile] | type[Refinement]) -> dict[str, Any]:
+def _schema(form: Form) -> dict[str, Any]:
     return form.model_json_schema()
 
 
@@ -210,7 +215,9 @@ async def _call(desk: Desk, asked: Question, attempt: int) -> Asked:
     used: int | None = None
     cost: int | None = None
     try:
-        answer = await desk.model.complete(asked.request, turn)
+        answer, verdict = await desk.engine.answer(
+            desk.model, asked.request, _form(asked), desk.language, turn
+        )
         used = (answer.input_tokens or 0) + (answer.output_tokens or 0) or None
         cost = desk.model.price(answer.input_tokens, answer.output_tokens)
     except (Busy, Declined) as error:
@@ -225,7 +232,7 @@ async def _call(desk: Desk, asked: Question, attempt: int) -> Asked:
         # Nobody knows what a lost or dropped call cost: its reservation is kept.
         await turn.settle(used, cost)
     desk.gate.answered()
-    result = judged(desk, asked, answer)
+    result = _settled(desk, asked, answer, verdict)
     status: Status = "accepted" if result.reply is not None else "rejected"
     await _record(desk, asked, attempt, status, result.complaint, answer, turn, cost)
     return result
@@ -248,9 +255,16 @@ def dearest(model: Model, request: Request) -> int:
 
 
 def judged(desk: Desk, asked: Question, answer: Answer) -> Asked:
-    """What an answer is worth."""
-    form = reply_class(asked.prompt.header.reply)
-    verdict = judge(answer, form, asked.request.max_words, desk.language)
+    """What an answer is worth that is known already."""
+    verdict = judge(answer, _form(asked), asked.request.max_words, desk.language)
+    return _settled(desk, asked, answer, verdict)
+
+
+def _form(asked: Question) -> Form:
+    return reply_class(asked.prompt.header.reply)
+
+
+def _settled(desk: Desk, asked: Question, answer: Answer, verdict: Verdict) -> Asked:
     if verdict.reply is not None:
         desk.gate.usable()
     return Asked(asked, verdict.reply, answer.text, verdict.complaint, finish=answer.finish)

@@ -14,7 +14,7 @@ import networkx as nx
 from graph_ops.graph import kind_of
 from graph_ops.neighbourhood import Sampling
 from graph_ops.seen import evidence
-from prompts.library import Domain, Prompt
+from prompts.library import Domain, Message, Prompt
 
 Mode = Literal["append", "replace"]
 
@@ -33,6 +33,30 @@ class Manner:
     def prompt(self, node: str, hop: int) -> Prompt:
         """The template for a node at a hop."""
         return self.prompts[prompt_name(node, hop)]
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """What a question will be about, before it is put into words. `inputs` are the prompt's."""
+
+    node: str
+    hop: int
+    stage: str
+    prompt: Prompt
+    inputs: Mapping[str, Any]
+
+
+def messages(prompt: Prompt, inputs: Mapping[str, Any]) -> tuple[Message, ...]:
+    """What is said to the model. A prompt may need fewer inputs than there are."""
+    return prompt.render({n: inputs[n] for n in prompt.header.inputs if n in inputs})
+
+
+def topic(
+    how: Manner, graph: nx.Graph, node: str, hop: int, stage: str, below: Mapping[str, str]
+) -> Topic | None:
+    """What is asked about a node at a hop, or None; `below` as for `inputs`."""
+    given = inputs(how, graph, node, hop, below)
+    return None if given is None else Topic(node, hop, stage, how.prompt(node, hop), given)
 
 
 def prompt_name(node: str, hop: int) -> str:

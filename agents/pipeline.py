@@ -98,4 +98,5 @@ def wire(graph: Any) -> None:
 
 async def _carry(run: Run, stage: Stage, nodes: list[str]) -> None:
     run.on_stage(stage.name, len(nodes))
-    await sweep(nodes, Context(stage, run.job.desk, asyncio.Lock()))
+    rendering = asyncio.Semaphore(run.job.desk.engine.renderers)
+    await sweep(nodes, Context(stage, run.job.desk, rendering))

@@ -2,9 +2,8 @@
 
 from collections.abc import Mapping
 
-from agents.ask import Question, question
 from agents.job import Job
-from agents.manner import inputs
+from agents.manner import Topic, topic
 from agents.wave import Stage
 
 
@@ -19,10 +18,7 @@ def user_profiles(job: Job) -> Stage:
 
 
 def _stage(job: Job, name: str, below: Mapping[str, str]) -> Stage:
-    def ask(node: str) -> Question | None:
-        given = inputs(job.manner, job.graph, node, 0, below)
-        if given is None:
-            return None
-        return question(job.desk, job.manner.prompt(node, 0), given, node, 0, name)
+    def about(node: str) -> Topic | None:
+        return topic(job.manner, job.graph, node, 0, name, below)
 
-    return Stage(name, 0, ask, lambda node, said: said or "", job.settle)
+    return Stage(name, 0, about, lambda node, said: said or "", job.settle)

@@ -5,9 +5,8 @@ Both sides read layer l-1 and write layer l; a layer is never changed once it is
 `replace` the reply takes its place.
 """
 
-from agents.ask import Question, question
 from agents.job import Job
-from agents.manner import inputs
+from agents.manner import Topic, topic
 from agents.wave import Stage
 from stores.vectors import PARAGRAPH
 
@@ -17,11 +16,8 @@ def refinement(job: Job, hop: int) -> Stage:
     below = job.texts(hop - 1)
     name = f"hop {hop}"
 
-    def ask(node: str) -> Question | None:
-        given = inputs(job.manner, job.graph, node, hop, below)
-        if given is None:
-            return None
-        return question(job.desk, job.manner.prompt(node, hop), given, node, hop, name)
+    def about(node: str) -> Topic | None:
+        return topic(job.manner, job.graph, node, hop, name, below)
 
     def compose(node: str, said: str | None) -> str:
         own = below.get(node, "")
@@ -29,4 +25,4 @@ def refinement(job: Job, hop: int) -> Stage:
             return said or own
         return f"{own}{PARAGRAPH}{said}" if own else said
 
-    return Stage(name, hop, ask, compose, job.settle)
+    return Stage(name, hop, about, compose, job.settle)

@@ -14,6 +14,8 @@ from typing import Any
 
 from agents.ask import Tally
 from agents.embed import Embedding, embed
+from agents.engines.base import Engine
+from agents.engines.local import LOCAL
 from agents.harvest import batch_model
 from agents.job import Job
 from agents.limits import Gate
@@ -68,6 +70,7 @@ async def refine(
     embedder: Embedder,
     options: Options,
     watch: Watch,
+    engine: Engine = LOCAL,
     server: Server | None = None,
 ) -> Summary:
     """Describe the nodes of `data` up to `options.hops` and embed what was written.
@@ -96,7 +99,7 @@ async def refine(
         Ledger(workspace / "ledger.sqlite") as ledger,
         Vectors(workspace / "vectors.sqlite", embedder) as vectors,
     ):
-        desk = make_desk(run, model, ledger, options)
+        desk = make_desk(run, model, ledger, options, engine)
         tally = desk.tally
         tally.on_change = lambda: watch.on_change(tally)
         if options.batch:

@@ -9,6 +9,9 @@ import networkx as nx
 
 from agents.ask import Desk, Tally
 from agents.checks import prepare
+from agents.engines import HERE, Workplace
+from agents.engines.base import Engine
+from agents.engines.local import LOCAL
 from agents.job import Job
 from agents.limits import Gate
 from agents.manner import Manner, Mode
@@ -41,7 +44,8 @@ class PerMinute:
 class Options:
     """What a run is told. `limit` None describes every node; `fresh` asks everything anew.
 
-    `max_cost` is the most it may spend, in nano-dollars; `batch` asks by the Batch API.
+    `max_cost` is the most it may spend, in nano-dollars; `batch` asks by the Batch API; `place` is
+    where the work is done.
     """
 
     hops: int
@@ -60,10 +64,13 @@ class Options:
     embedding_per_minute: PerMinute = PerMinute()
     max_cost: int | None = None
     batch: bool = False
+    place: Workplace = HERE
     langsmith: bool = False
 
 
-def make_desk(run: str, model: Model, ledger: Ledger, options: Options) -> Desk:
+def make_desk(
+    run: str, model: Model, ledger: Ledger, options: Options, engine: Engine = LOCAL
+) -> Desk:
     """The desk of a run, with its limits."""
     language = options.language if model.writes_any_language else None
     prepare(language)
@@ -81,6 +88,7 @@ def make_desk(run: str, model: Model, ledger: Ledger, options: Options) -> Desk:
         repeat=ledger.repeat(options.fresh),
         thinking_tokens=options.thinking_tokens,
         batch=options.batch,
+        engine=engine,
     )
 
 

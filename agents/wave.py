@@ -23,28 +23,26 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.runtime import Runtime
 
-from agents.ask import Asked, Desk, Question, ask, repair
+from agents.ask import Asked, Desk, Question, ask, question, repair
 from agents.batch import ask_in_batches
 from agents.checks import NOTHING
-from agents.extractive import write
+from agents.manner import Topic
 from stores.rows import Outcome
 
 MAX_REPAIRS = 2
-# Rendering so many questions holds up the event loop for a few milliseconds.
-_BREATH = 8
 
 
 @dataclass(frozen=True)
 class Stage:
     """One step of the pipeline for its nodes: what is asked, and what a reply makes of a node.
 
-    `ask` gives a node's question, or None when there is nothing to ask; `compose` turns a reply's
+    `about` gives a node's topic, or None when there is nothing to ask; `compose` turns a reply's
     text (or None) into the node's description; `settle` is handed every outcome.
     """
 
     name: str
     hop: int
-    ask: Callable[[str], Question | None]
+    about: Callable[[str], Topic | None]
     compose: Callable[[str, str | None], str]
     settle: Callable[[list[Outcome]], None]
 
@@ -55,8 +53,8 @@ class Context:
 
     stage: Stage
     desk: Desk
-    # One wave renders at a time, so that the first calls leave before the last wave is rendered.
-    rendering: asyncio.Lock
+    # So many waves render at a time: the first calls leave before the last wave is rendered.
+    rendering: asyncio.Semaphore
 
 
 class Wave(TypedDict, total=False):
@@ -71,14 +69,11 @@ class Wave(TypedDict, total=False):
 
 async def gather(state: Wave, runtime: Runtime[Context]) -> Wave:
     """Render each node's question from its neighbourhood."""
-    questions = {}
+    stage, desk = runtime.context.stage, runtime.context.desk
     async with runtime.context.rendering:
-        for count, node in enumerate(state["nodes"], 1):
-            asked = runtime.context.stage.ask(node)
-            if asked is not None:
-                questions[node] = asked
-            if count % _BREATH == 0:
-                await asyncio.sleep(0)
+        topics = filter(None, map(stage.about, state["nodes"]))
+        worded = await desk.engine.render(topics)
+    questions = {topic.node: question(desk, topic, said) for topic, said in worded}
     return {"questions": questions, "asked": {}, "turn": 0, "written": {}}
 
 
@@ -105,14 +100,13 @@ async def repair_rejected(state: Wave, runtime: Runtime[Context]) -> Wave:
 async def fallback(state: Wave, runtime: Runtime[Context]) -> Wave:
     """Let the extractive writer describe what no model did."""
     written = {}
-    gate = runtime.context.desk.gate
+    gate, engine = runtime.context.desk.gate, runtime.context.desk.engine
     for node, asked in state["asked"].items():
         if asked.reply is not None:
             gate.usable()
         else:
             gate.gave_up(asked.complaint)
-            request = asked.question.request
-            written[node] = await asyncio.to_thread(write, request.evidence, request.max_words)
+            written[node] = await engine.extract(asked.question.request)
     return {"written": written}
 
 

@@ -52,24 +52,30 @@ def delta(source: Source, pairs: frozenset[Pair], path: Path) -> Path:
     return path
 
 
-async def described(data: Dataset, home: Path, options: Options, run: str) -> Job:
-    """Profiles and hops, everything but the embedding; the job, with what became of each node."""
+Asked = dict[tuple[int, str], str]
+"""By hop and node, the key of the question that was asked."""
+
+
+async def described(data: Dataset, home: Path, options: Options, run: str) -> tuple[Job, Asked]:
+    """Profiles and hops, everything but the embedding; the job, and what it asked."""
     model = Offline()
     try:
         with Ledger(home / "ledger.sqlite") as ledger:
             job = make_job(data, options, make_desk(run, model, ledger, options))
             await carry_out(Run(job, lambda: 0, lambda name, nodes: print(f"{name}: {nodes}")))
+            rows = ledger.read("SELECT hop, node, key FROM answered WHERE run = ?", run)
+            return job, {(hop, node): key for hop, node, key in rows}
     finally:
         await model.close()
-    return job
 
 
-def asked(before: Job, after: Job) -> list[set[str]]:
+def anew(before: Asked, after: Asked, hops: int) -> list[set[str]]:
     """Per hop, the nodes about which another question was asked than before."""
-    return [
-        {n for n, one in new.items() if one.key and (n not in old or old[n].key != one.key)}
-        for old, new in zip(before.layers, after.layers, strict=True)
-    ]
+    found: list[set[str]] = [set() for _ in range(hops + 1)]
+    for (hop, node), key in after.items():
+        if before.get((hop, node)) != key:
+            found[hop].add(node)
+    return found
 
 
 def naive(before: nx.Graph, after: nx.Graph, hops: int) -> list[set[str]]:
@@ -104,17 +110,20 @@ def main() -> None:
     def load() -> Dataset:
         return load_training(home / "data", home / "split", given.seed, partial(claim, home))
 
-    before = asyncio.run(described(load(), home, options, "before"))
+    before, asked = asyncio.run(described(load(), home, options, "before"))
     append(delta(whole, back, home / "delta.jsonl"), home / "data", Reading())
     changed = load()
     print(f"{changed.change}, of {len(whole.rows):,}")
-    after = asyncio.run(described(changed, home, options, "after"))
+    after, asked_now = asyncio.run(described(changed, home, options, "after"))
     print(f"{after.desk.tally.calls:,} questions were sent the second time")
-    table(asked(before, after), naive(before.graph, after.graph, given.hops), len(after.graph))
+    balls = naive(before.graph, after.graph, given.hops)
+    table(anew(asked, asked_now, given.hops), balls, len(after.graph))
 
 
-def table(asked: list[set[str]], naive: list[set[str]], nodes: int) -> None:
-    rows = [(f"hop {hop}", len(ours), len(naive[hop]), nodes) for hop, ours in enumerate(asked)]
+def table(anew: list[set[str]], naive: list[set[str]], nodes: int) -> None:
+    rows = [
+        (f"hop {hop}", len(ours), len(naive[hop]), nodes) for hop, ours in enumerate(ours_by_hop)
+    ]
     all_ours, all_naive = sum(row[1] for row in rows), sum(row[2] for row in rows)
     print(f"{'':<8}{'asked':>10}{'share':>8}{'naive':>10}{'share':>8}")
     for name, ours, theirs, of in [*rows, ("all", all_ours, all_naive, nodes * len(rows))]:

@@ -15,8 +15,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from agents.limits import Gate, Turn
-from agents.models.base import Answer, Request
+from agents.limits import Gate
+from agents.models.base import Answer, Held, Request
 from agents.models.llamacpp import LlamaCpp
 from agents.run import Watch, refine
 from agents.setup import Options
@@ -35,7 +35,7 @@ class Listening(LlamaCpp):
         super().__init__(connection)
         self.asked: list[Request] = []
 
-    async def complete(self, request: Request, turn: Turn) -> Answer:
+    async def complete(self, request: Request, turn: Held) -> Answer:
         self.asked.append(request)
         return await super().complete(request, turn)
 

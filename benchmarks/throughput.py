@@ -37,9 +37,9 @@ ROOT = Path(__file__).parent.parent
 
 
 @contextmanager
-def far_side(latency: float) -> Iterator[str]:
-    """The test server in a process of its own; gives its address."""
-    command = [sys.executable, "-m", "tests.far_side.server", "--latency", str(latency)]
+def far_side(latency: float, module: str = "server", *more: str) -> Iterator[str]:
+    """A test server in a process of its own; gives its address."""
+    command = [sys.executable, "-m", f"tests.far_side.{module}", "--latency", str(latency), *more]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:

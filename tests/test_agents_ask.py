@@ -13,6 +13,7 @@ import pytest
 from agents import retry
 from agents.ask import Asked, Desk, Tally, ask, question, repair
 from agents.limits import Gate, Turn
+from agents.manner import Topic, messages
 from agents.models.base import Answer, Busy, Declined, Request
 from agents.sweep import sweep
 from agents.wave import Context, Stage
@@ -64,7 +65,7 @@ def desk(model: Script, ledger: Ledger, **changes: Any) -> Desk:
     return replace(made, **changes)
 
 
-def about(desk: Desk, title: str = "Kettle", node: str = "item:1"):
+def topic(title: str = "Kettle", node: str = "item:1") -> Topic:
     evidence = ItemEvidence(title, "A kettle for the kitchen.", {}, ())
     inputs = {
         "domain": domain("product"),
@@ -72,7 +73,12 @@ def about(desk: Desk, title: str = "Kettle", node: str = "item:1"):
         "max_words": 200,
         "evidence": evidence,
     }
-    return question(desk, load("item_profile"), inputs, node, 0, "item profiles")
+    return Topic(node, 0, "item profiles", load("item_profile"), inputs)
+
+
+def about(desk: Desk, title: str = "Kettle", node: str = "item:1"):
+    subject = topic(title, node)
+    return question(desk, subject, messages(subject.prompt, subject.inputs))
 
 
 def run(desk: Desk, asked, stored=None) -> Asked:
@@ -233,7 +239,7 @@ def test_no_more_calls_are_in_flight_than_allowed(ledger):
 def test_a_model_that_cannot_do_it_stops_the_run_instead_of_failing_every_node(ledger):
     d = desk(Script(*[Declined("HTTP 400: no such parameter")] * 1000), ledger)
     nodes = [f"item:{number}" for number in range(500)]
-    stage = Stage("items", 0, lambda n: about(d, n, n), lambda n, said: said or "", lambda o: None)
+    stage = Stage("items", 0, lambda n: topic(n, n), lambda n, said: said or "", lambda o: None)
     with pytest.raises(RunStopped, match=r"50 nodes in a row .* no such parameter"):
-        asyncio.run(sweep(nodes, Context(stage, d, asyncio.Lock())))
+        asyncio.run(sweep(nodes, Context(stage, d, asyncio.Semaphore(1))))
     assert len(d.model.asked) < 200

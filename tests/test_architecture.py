@@ -121,6 +121,12 @@ def test_agents_and_training_never_meet():
     assert "agents" not in ALLOWED["training"]
 
 
+@pytest.mark.parametrize("path", PRODUCT, ids=short)
+def test_only_the_engines_know_ray(path):
+    knows = "ray" in {name.partition(".")[0] for name in imports(tree_of(path))}
+    assert not knows or short(path).startswith("agents/engines/")
+
+
 @pytest.mark.parametrize("name", ["cli.py", "verbs/data.py", "verbs/train.py", "verbs/export.py"])
 def test_the_command_line_loads_its_verbs_only_when_they_are_called(name):
     top = ast.Module([n for n in tree_of(ROOT / name).body if not hasattr(n, "body")], [])
@@ -156,7 +162,8 @@ def test_help_loads_nothing_heavy():
     ask += "try: runpy.run_path('cli.py', run_name='__main__')\nexcept SystemExit: pass"
     loaded = loaded_by(ask)
     assert "typer" in loaded
-    assert not loaded & {"torch", "langgraph", "langchain_core", "chromadb", "openai", "networkx"}
+    heavy = {"torch", "langgraph", "langchain_core", "chromadb", "openai", "networkx", "ray"}
+    assert not loaded & heavy
     assert not loaded & {"agents", "stores", "training", "viewer", "graph_ops", "prompts"}
 
 

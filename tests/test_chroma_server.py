@@ -177,7 +177,7 @@ def test_nothing_paid_is_lost_when_the_server_goes_away_in_the_middle(
                     OpenAIEmbedder(Connection("openai", "far", far.url)),
                     Options(hops=1),
                     Watch(on_embedded=go_away),
-                    Server(server.url),
+                    server=Server(server.url),
                 )
             )
     assert f"stores rebuild --workspace {workspace} --chroma" in caught.value.hint

@@ -48,6 +48,11 @@ DryRun = Annotated[
 Batch = Annotated[
     bool, typer.Option("--batch", help="By the Batch API: half the price, within a day.")
 ]
+EngineName = Annotated[str, typer.Option("--engine", help="local, or ray: workers on a cluster.")]
+RayAddress = Annotated[
+    str | None, typer.Option(help="A Ray cluster, HOST:PORT; one on this machine by default.")
+]
+RayWorkers = Annotated[int | None, typer.Option(min=1, help="Workers; one a core by default.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on the last stdout line.")]
 
 

@@ -4,12 +4,14 @@ import json
 import math
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
+from agents.engines import Order, Workplace, open_engine
+from agents.engines.base import Engine
 from agents.estimate import estimate as run_estimate
 from agents.models import open_model
 from agents.models.base import Model
@@ -18,6 +20,7 @@ from agents.setup import Options, PerMinute
 from errors import Interrupted, UsageError
 from settings import Settings, chroma_server, connection, load
 from stores.chroma import Server
+from stores.connection import Connection
 from stores.datasets import Dataset, load_training
 from stores.embedders import Embedder, open_embedder
 from stores.workspace import claim, occupied, recall, remember
@@ -36,6 +39,7 @@ class Session:
     options: Options
     model: Callable[[], Model]
     embedder: Callable[[], Embedder]
+    engine: Callable[[Model], AbstractAsyncContextManager[Engine]]
     otlp: str | None = None
     chroma: Server | None = None
 
@@ -46,8 +50,8 @@ def open_session(
 ) -> Iterator[Session]:
     """Settle the settings, hold the workspace and load the training data.
 
-    `told` are options that are no settings: hops, limit, fresh, batch, max_cost (dollars). A
-    session that asks nothing needs no keys.
+    `told` are options that are no settings: hops, limit, fresh, batch, max_cost (dollars), engine,
+    ray_address, ray_workers. A session that asks nothing needs no keys.
     """
     settings = load(flags, Path.cwd())
     must_be_folder(data)
@@ -56,12 +60,22 @@ def open_session(
         loaded = load_training(data, folder / "split", settings.seed, partial(claim, folder))
         if loaded.change:
             said(f"{loaded.name} has changed since it was last used here: {loaded.change}.")
+        options = options_of(settings, loaded, told)
+
+        def reached() -> Connection:
+            return connection(settings.reach(settings.model), asks)
+
+        def engine(model: Model) -> AbstractAsyncContextManager[Engine]:
+            order = Order(reached(), model, options.language, options.concurrency)
+            return open_engine(options.place, order)
+
         yield Session(
             folder,
             loaded,
-            options_of(settings, loaded, told),
-            lambda: open_model(connection(settings.reach(settings.model), asks)),
+            options,
+            lambda: open_model(reached()),
             lambda: open_embedder(connection(settings.reach(settings.embedder), asks)),
+            engine,
             settings.otlp,
             chroma_server(settings),
         )
@@ -73,16 +87,12 @@ async def run(session: Session, as_json: bool) -> int:
     server = f"{model.name}@{model.endpoint}"
     model.learnt = recall(workspace, server) or model.learnt
     try:
-        with watching(model.name) as watch, followed(workspace, session.otlp):
-            summary = await refine(
-                session.data,
-                workspace,
-                model,
-                session.embedder(),
-                session.options,
-                watch,
-                session.chroma,
-            )
+        async with session.engine(model) as engine:
+            with watching(model.name) as watch, followed(workspace, session.otlp):
+                summary = await refine(
+                    *(session.data, workspace, model, session.embedder(), session.options),
+                    *(watch, engine, session.chroma),
+                )
     finally:
         await model.close()
     if summary.tally.calls > summary.tally.retried:
@@ -135,11 +145,18 @@ def options_of(settings: Settings, data: Spoken, told: dict[str, Any]) -> Option
     if settings.embedder in settings.models:
         named = settings.models[settings.embedder]
         embedding = PerMinute(named.requests_per_minute, named.tokens_per_minute)
+    place = Workplace(told.get("engine", "local"), told.get("ray_address"), told.get("ray_workers"))
+    if told.get("batch") and place.engine != "local":
+        raise UsageError(
+            f"--batch and --engine {place.engine} do not go together.",
+            hint="The server does the work of a batch: leave --engine out.",
+        )
     return Options(
         hops=told["hops"],
         limit=told["limit"],
         fresh=told["fresh"],
         batch=told.get("batch", False),
+        place=place,
         max_cost=None if dollars is None else round(dollars * 1e9),
         seed=settings.seed,
         neighbours=settings.neighbours,

@@ -19,7 +19,7 @@ def _offline(connection: Connection) -> Model:
 
     if connection.model:
         raise UsageError(f"offline is one model, not offline:{connection.model}.")
-    return Offline()
+    return Offline(connection.threads)
 
 
 def _openai(connection: Connection) -> Model:

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
-from agents.limits import Turn
 from errors import HopscribeError
 from graph_ops.evidence import ItemEvidence, RefineEvidence, UserEvidence
 from prompts.library import Message
@@ -77,6 +76,18 @@ class Remote:
     created: float = 0.0
 
 
+class Held(Protocol):
+    """A call's turn as a model sees it: `async with` it while the far side is busy with it."""
+
+    async def __aenter__(self) -> None: ...
+
+    async def __aexit__(self, *_: object) -> None: ...
+
+    def heard(self, headers: Mapping[str, str]) -> None:
+        """What the server said of its limits."""
+        ...
+
+
 class Model(Protocol):
     """A model. `name`, `endpoint` and `parameters` are part of every cache key.
 
@@ -90,7 +101,7 @@ class Model(Protocol):
     writes_any_language: bool
     learnt: str
 
-    async def complete(self, request: Request, turn: Turn) -> Answer:
+    async def complete(self, request: Request, turn: Held) -> Answer:
         """Answer one question, holding `turn` for as long as the far side works on it.
 
         Raises Busy, Declined, or ModelError when no question will ever be answered.

@@ -15,9 +15,8 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from agents.limits import Turn
 from agents.models import grammar
-from agents.models.base import Answer, Declined, Request
+from agents.models.base import Answer, Declined, Held, Request
 from errors import ModelError
 from prompts.library import Message
 from stores.connection import Connection
@@ -54,7 +53,7 @@ class LlamaCpp:
         self._free = asyncio.Lock()
         self._closing = threading.Event()
 
-    async def complete(self, request: Request, turn: Turn) -> Answer:
+    async def complete(self, request: Request, turn: Held) -> Answer:
         rules = grammar.gbnf(grammar.schema_text(request.schema), request.max_words)
         dropped = threading.Event()
         async with self._free, turn:

@@ -11,8 +11,7 @@ from multiprocessing import get_context, parent_process
 from typing import Any
 
 from agents.extractive import write
-from agents.limits import Turn
-from agents.models.base import Answer, Request
+from agents.models.base import Answer, Held, Request
 
 # A process takes a second to start: shorter jobs are done before it is there.
 ALONE = 100
@@ -20,7 +19,10 @@ MOST = 8
 
 
 class Offline:
-    """Writes from the evidence alone: deterministic, free, and marked as `offline` everywhere."""
+    """Writes from the evidence alone: deterministic, free, and marked as `offline` everywhere.
+
+    At most so many `processes` write, by default one a core.
+    """
 
     name = "offline"
     endpoint = "in process"
@@ -29,11 +31,12 @@ class Offline:
     writes_any_language = False
     learnt = ""
 
-    def __init__(self) -> None:
+    def __init__(self, processes: int | None = None) -> None:
         self._asked = 0
+        self._most = processes or min(MOST, os.cpu_count() or 1)
         self._writers: Executor | None = None
 
-    async def complete(self, request: Request, turn: Turn) -> Answer:
+    async def complete(self, request: Request, turn: Held) -> Answer:
         async with turn:
             text = await asyncio.get_running_loop().run_in_executor(
                 self._executor(), write, request.evidence, request.max_words
@@ -50,11 +53,11 @@ class Offline:
             self._writers = None
 
     def _executor(self) -> Executor | None:
-        """A thread of this process at first, then a process for each core."""
+        """A thread of this process at first, then a process for each core, where it may."""
         self._asked += 1
-        if self._writers is None and self._asked > ALONE:
+        if self._writers is None and self._asked > ALONE and self._most > 1:
             self._writers = ProcessPoolExecutor(
-                min(MOST, os.cpu_count() or 1), mp_context=get_context("spawn"), initializer=_begin
+                self._most, mp_context=get_context("spawn"), initializer=_begin
             )
         return self._writers
 

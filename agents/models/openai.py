@@ -20,8 +20,7 @@ from langchain_core.outputs import ChatResult
 from langchain_openai import ChatOpenAI
 from pydantic import SecretStr
 
-from agents.limits import Turn
-from agents.models.base import Answer, Busy, Declined, Request
+from agents.models.base import Answer, Busy, Declined, Held, Request
 from agents.models.given import Given, hang_up, note_lines, watched
 from errors import HopscribeError, ModelError
 from stores.connection import Connection, hide, without
@@ -84,7 +83,7 @@ class _Departure:
     `first` is the question (its hash) that its response was the response to, before this one.
     """
 
-    def __init__(self, preparing: asyncio.Semaphore, turn: Turn, given: Given, asked: int) -> None:
+    def __init__(self, preparing: asyncio.Semaphore, turn: Held, given: Given, asked: int) -> None:
         self._preparing, self.turn, self._left = preparing, turn, False
         self._given, self.asked, self.first = given, asked, asked
         self.lines = note_lines()
@@ -159,7 +158,7 @@ class OpenAIModel:
             http_async_client=self._http,
         )
 
-    async def complete(self, request: Request, turn: Turn) -> Answer:
+    async def complete(self, request: Request, turn: Held) -> Answer:
         form = self.learnt
         departure = _Departure(self._preparing, turn, self._given, hash(request.messages))
         _DEPARTURE.set(departure)

@@ -1,0 +1,42 @@
+"""The engine that is this process: its event loop, and a thread for the extractive writer."""
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from agents.checks import Verdict, judge
+from agents.engines.base import Form, Worded
+from agents.extractive import write
+from agents.limits import Turn
+from agents.manner import Topic, messages
+from agents.models.base import Answer, Model, Request
+
+# Rendering so many questions holds up the event loop for a few milliseconds.
+_BREATH = 8
+
+
+@dataclass(frozen=True)
+class Local:
+    """Nothing is kept between two questions."""
+
+    renderers: int = 1
+
+    async def render(self, topics: Iterable[Topic]) -> Worded:
+        worded = []
+        for count, topic in enumerate(topics, 1):
+            worded.append((topic, messages(topic.prompt, topic.inputs)))
+            if count % _BREATH == 0:
+                await asyncio.sleep(0)
+        return worded
+
+    async def answer(
+        self, model: Model, request: Request, form: Form, language: str | None, turn: Turn
+    ) -> tuple[Answer, Verdict]:
+        answer = await model.complete(request, turn)
+        return answer, judge(answer, form, request.max_words, language)
+
+    async def extract(self, request: Request) -> str:
+        return await asyncio.to_thread(write, request.evidence, request.max_words)
+
+
+LOCAL = Local()
