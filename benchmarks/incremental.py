@@ -121,9 +121,7 @@ def main() -> None:
 
 
 def table(anew: list[set[str]], naive: list[set[str]], nodes: int) -> None:
-    rows = [
-        (f"hop {hop}", len(ours), len(naive[hop]), nodes) for hop, ours in enumerate(ours_by_hop)
-    ]
+    rows = [(f"hop {hop}", len(ours), len(naive[hop]), nodes) for hop, ours in enumerate(anew)]
     all_ours, all_naive = sum(row[1] for row in rows), sum(row[2] for row in rows)
     print(f"{'':<8}{'asked':>10}{'share':>8}{'naive':>10}{'share':>8}")
     for name, ours, theirs, of in [*rows, ("all", all_ours, all_naive, nodes * len(rows))]:
