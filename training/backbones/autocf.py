@@ -151,7 +151,7 @@ class AutoCF(Backbone):
             layer: int, hop_Nd: Tensor, read_S: Tensor | None = None
         ) -> tuple[Tensor, Tensor]:
             nonlocal last
-            last, read = tap(layer, hop_Nd, read_S)
+            last, read = tap(layer, hop_Nd)
             return last, read
 
         total = torch.stack(list(walk(visible, value_E, ego_Nd, depth, heard))).sum(0)
