@@ -183,6 +183,19 @@ def test_to_forget_twice_changes_nothing(at):
     assert node_hops(at) == left
 
 
+def test_words_that_stand_within_the_text_of_another_are_not_told_as_left(at):
+    theirs = next(row["review"] for row in rows_of(at.data) if row["user_id"] == LEAVER)
+    quoted = f"As somebody said: {theirs} And so it is."
+
+    def quoting(row):
+        return row | {"review": quoted} if row["user_id"] == "u1" else row
+
+    append(lines(at.home / "edits.jsonl", map(quoting, rows_of(at.data))), at.data, Reading())
+    assert refine(at).code == 0
+    done = forget(at)
+    assert (done.code, done.summary["still_in"]) == (0, []), done.err
+
+
 def test_an_item_is_refused(at):
     done = forget(at, "item:i1")
     assert done.code == 2 and "no user" in done.err

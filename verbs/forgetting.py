@@ -84,7 +84,11 @@ def _said(source: Source, workspace: Path, ids: frozenset[str]) -> tuple[Words, 
         (theirs if row.user in ids else others).update(filter(None, row[4:6]))
     for id, one in source.users.items():
         (theirs if id in ids else others).update(one.texts.values())
-    own = frozenset(text for text in theirs - others if len(text) >= LONG)
+    for item in source.items.values():
+        others.update(item.texts.values())
+    # What stands within a text of somebody else stays there, and is no trace of theirs.
+    elsewhere = "\0".join(others)
+    own = frozenset(text for text in theirs if len(text) >= LONG and text not in elsewhere)
     return Words(frozenset(f"user:{id}" for id in ids), reviews, past), own
 
 
