@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from agents import extractive
 from agents.checks import NOTHING, complaint, instruction_like, judge, words
-from agents.extractive import bare, keyphrases, select
+from agents.extractive import bare, keyphrases
 from agents.models.base import Answer
 from agents.replies import Profile, Refinement
 from graph_ops.budget import CUT, fit
@@ -243,44 +243,6 @@ def test_phrases_that_several_neighbours_share_come_first():
 def test_users_and_items_are_told_apart():
     assert write(heard("", "Creaking ships at sea.", kind="user")).startswith("Those who chose it")
     assert write(heard("", "Creaking ships at sea.", kind="item")).startswith("Common to the")
-
-
-# Parts
-
-
-def test_a_phrase_of_judging_words_is_no_keyphrase():
-    assert keyphrases(["Great product. Really good quality. Highly recommend."], 5) == []
-
-
-def test_no_keyphrase_is_part_of_a_better_one():
-    found = keyphrases(["A warm vintage tone.", "The vintage tone is warm.", "Warm tone."], 8)
-    better = [(found[place], later) for place in range(len(found)) for later in found[place + 1 :]]
-    assert not [pair for pair in better if set(pair[1].split()) <= set(pair[0].split())]
-
-
-def test_every_keyphrase_brings_a_word_and_repeats_no_pair_of_words():
-    told = "Phosphor bronze strings. Bronze strings NANOWEB. Strings NANOWEB coating. NANOWEB."
-    found = [set(phrase.casefold().split()) for phrase in keyphrases([told] * 2, 8)]
-    assert len(found) > 1
-    for place, kinds in enumerate(found):
-        before = found[:place]
-        assert not kinds <= set().union(*before)
-        assert all(len(kinds & others) < 2 for others in before)
-
-
-def test_sentences_are_chosen_for_the_phrases_they_add():
-    texts = [
-        "The case is red and it is sturdy. A warm tone comes out of this box."
-        " The warm tone and a red case are what I paid for. Nothing else to say about this."
-    ]
-    assert select(texts, ["warm tone", "red case"], 2) == [
-        "The warm tone and a red case are what I paid for."
-    ]
-
-
-def test_fragments_questions_and_endless_sentences_are_not_quoted():
-    endless = "This warm tone " + "and " * 30 + "so on."
-    assert select(["A warm tone.", "Is this a warm tone too?", endless], ["warm tone"], 2) == []
 
 
 # Any input
