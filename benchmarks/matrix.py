@@ -2,6 +2,7 @@
 
     python -m benchmarks.matrix --data DIR --workspace WS [--backbones lightgcn,simgcl]
         [--aligns none,contrastive,generative,fusion] [--hops 2] [--seeds 5] [--shuffled] [--tune]
+        [--learning-rate 0.001]
 
 Texts come from a workspace that `refine` filled, or from --embeddings FILE. A run is kept in the
 workspace as `train` keeps it, so a stopped matrix goes on where it was. Gains and p (paired t-test
@@ -37,7 +38,7 @@ def cell(
         backbone_options=found.backbone,
         align_options=found.align,
         decay=found.decay,
-        plan=Plan(epochs=given.epochs),
+        plan=Plan(epochs=given.epochs, learning_rate=given.learning_rate),
     )
     text, label = learning.no_text(place), "no-text"
     if align != "none":
@@ -84,6 +85,7 @@ def main() -> None:
     parser.add_argument("--hops", default="2")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--epochs", type=int, default=3000)
+    parser.add_argument("--learning-rate", type=float, default=Plan.learning_rate)
     parser.add_argument("--preset", default="matched")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--shuffled", action="store_true")
