@@ -37,10 +37,11 @@ def test_events_are_written_when_training_is_interrupted(tmp_path):
 
     with pytest.raises(KeyboardInterrupt), events(tmp_path) as write:
         write(FIRST)
+        write(SECOND)
         raise KeyboardInterrupt
     read = EventAccumulator(str(tmp_path))
     read.Reload()
-    assert [point.step for point in read.Scalars("seconds")] == [0]
+    assert [point.step for point in read.Scalars("seconds")] == [0, 1]
 
 
 def picture(path, seeds):
