@@ -33,9 +33,9 @@ class Measured:
     chroma_disk_per_row: float = 7_650
     # 30,000 rows of 384 numbers in a folder: growth of resident memory by row.
     chroma_memory_per_row: float = 2_800
-    # benchmarks.growth_refine --hops 1 --per-user 100, from 100,000 to 300,000 interactions: growth
+    # benchmarks.growth_refine --hops 1 --per-user 100, from 300,000 to 1,000,000: growth
     # of the peak by interaction, and the graph by edge, its review included.
-    refine_memory_per_interaction: float = 760
+    refine_memory_per_interaction: float = 726
     graph_memory_per_edge: float = 520
     # benchmarks.growth at 3 and 10 million: memory by interaction, and a step over the whole graph.
     training_memory_per_interaction: float = (2.52 - 1.51) * GIB / 7e6
