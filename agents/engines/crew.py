@@ -17,7 +17,7 @@ from ray.exceptions import RayActorError, RuntimeEnvSetupError
 
 from agents.checks import Verdict
 from agents.engines.base import Form, Worded
-from agents.engines.worker import GATHER_S, Asking, Done, Extracting, Job, Rendering, Told
+from agents.engines.worker import Asking, Done, Extracting, Job, Rendering, Told, gather_s
 from agents.limits import Turn
 from agents.manner import Topic
 from agents.models.base import Answer, Busy, Model, Request
@@ -69,7 +69,7 @@ class Seat:
     async def _give(self, actor: Any) -> None:
         while True:
             await self._any.wait()
-            await asyncio.sleep(GATHER_S)
+            await asyncio.sleep(gather_s(len(self._jobs)))
             self._any.clear()
             posted, self._posted = self._posted, []
             await actor.give.remote(posted)

@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import Iterable
-from dataclasses import dataclass
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass, field
 
 from agents.checks import Verdict, judge
 from agents.engines.base import Form, Worded
@@ -20,6 +21,8 @@ class Local:
     """Nothing is kept between two questions."""
 
     renderers: int = 1
+    # One thread: two would fight over the interpreter, and the event loop with both.
+    writer: Executor = field(default_factory=lambda: ThreadPoolExecutor(1, "writer"))
 
     async def render(self, topics: Iterable[Topic]) -> Worded:
         worded = []
@@ -36,7 +39,8 @@ class Local:
         return answer, judge(answer, form, request.max_words, language)
 
     async def extract(self, request: Request) -> str:
-        return await asyncio.to_thread(write, request.evidence, request.max_words)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self.writer, write, request.evidence, request.max_words)
 
 
 LOCAL = Local()
