@@ -6,7 +6,8 @@ phrases they add. The same evidence always gives the same text, in the evidence'
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache
 
 from agents.checks import NOTHING, complaint, words
 from agents.models.base import Evidence
@@ -114,6 +115,28 @@ def _refinement(evidence: RefineEvidence) -> Sequence[str]:
     )
 
 
+@cache
+def _small_words() -> frozenset[str]:
+    """YAKE's own list of English stop words, which it would read from its file for every text."""
+    import yake
+
+    return frozenset(yake.KeywordExtractor(lan="en").stopword_set)
+
+
+def _at_a_glance(alike: Callable[[str, str], float]) -> Callable[[str, str], float]:
+    """YAKE's measure of likeness, with its first test, whether an end differs, done at once.
+
+    Of a long text it compares ten thousand pairs, nearly all of which end there: a third of the
+    writer's time.
+    """
+
+    def likeness(one: str, other: str) -> float:
+        ends_differ = one[0] != other[0] or one[-1] != other[-1]
+        return 0.0 if ends_differ and (len(one) > 3 or len(other) > 3) else alike(one, other)
+
+    return likeness
+
+
 def keyphrases(texts: Sequence[str], most: int) -> list[str]:
     """Up to `most` telling phrases of up to three words, the best first."""
     import yake
@@ -122,7 +145,10 @@ def keyphrases(texts: Sequence[str], most: int) -> list[str]:
     source = "\n".join(_sentence(s) for text in texts for s in _sentences(text))
     if not source:
         return []
-    extractor = yake.KeywordExtractor(lan="en", n=3, dedupLim=0.75, top=most * 4)
+    extractor = yake.KeywordExtractor(
+        lan="en", n=3, dedupLim=0.75, top=most * 4, stopwords=_small_words()
+    )
+    extractor.dedup_function = _at_a_glance(extractor.dedup_function)
     found: dict[str, set[str]] = {}
     for phrase, _score in extractor.extract_keywords(source):
         phrase = phrase.strip(" '\"-.")

@@ -1,6 +1,8 @@
 """Parts of the extractive writer: which phrases are telling, which sentences are quoted."""
 
-from agents.extractive import keyphrases, select
+import yake
+
+from agents.extractive import _at_a_glance, keyphrases, select
 
 
 def test_a_phrase_of_judging_words_is_no_keyphrase():
@@ -36,3 +38,13 @@ def test_sentences_are_chosen_for_the_phrases_they_add():
 def test_fragments_questions_and_endless_sentences_are_not_quoted():
     endless = "This warm tone " + "and " * 30 + "so on."
     assert select(["A warm tone.", "Is this a warm tone too?", endless], ["warm tone"], 2) == []
+
+
+def test_pairs_are_told_apart_at_a_glance_as_yake_tells_them_apart():
+    extractor = yake.KeywordExtractor(lan="en", n=3)
+    slow, fast = extractor.dedup_function, _at_a_glance(extractor.dedup_function)
+    phrases = ["a", "A", "ab", "abc", "abd", "abcd", "warm tone", "warm tones", "Warm tone"]
+    phrases += ["vintage", "vintage tone", "tone", "tune", "warm red tone", "w", "wide tone"]
+    assert {(one, two): fast(one, two) for one in phrases for two in phrases} == {
+        (one, two): slow(one, two) for one in phrases for two in phrases
+    }
