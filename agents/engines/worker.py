@@ -6,7 +6,6 @@ by the run: slot, pace and money are the run's, and held until the result is the
 """
 
 import asyncio
-import gc
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,6 +15,7 @@ from typing import Any
 from agents.checks import Verdict, judge, prepare
 from agents.engines.base import Form
 from agents.engines.local import LOCAL
+from agents.extractive import settle
 from agents.manner import Topic
 from agents.models import open_model
 from agents.models.base import Answer, Busy, Declined, Model, Request
@@ -117,8 +117,7 @@ class Worker:
         self._model = open_model(replace(connection, threads=connection.threads or 1))
         self._model.learnt = self._known = learnt or self._model.learnt
         prepare(language)
-        # A full collection walks through everything imported: a fifth of a worker's time.
-        gc.freeze()
+        settle()
 
     async def give(self, jobs: Sequence[tuple[int, Job]]) -> None:
         """Begin with some jobs, each under its number."""

@@ -10,7 +10,7 @@ from concurrent.futures import Executor, ProcessPoolExecutor
 from multiprocessing import get_context, parent_process
 from typing import Any
 
-from agents.extractive import write
+from agents.extractive import settle, write
 from agents.models.base import Answer, Held, Request
 
 # A process takes a second to start: shorter jobs are done before it is there.
@@ -66,6 +66,7 @@ def _begin() -> None:
     """Ctrl-C is the run's business; and who was left alone by a killed run ends as well."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_the_run, daemon=True).start()
+    settle()
 
 
 def _end_with_the_run() -> None:
