@@ -2,7 +2,7 @@
 
     python -m benchmarks.matrix --data DIR --workspace WS [--backbones lightgcn,simgcl]
         [--aligns none,contrastive,generative,fusion] [--hops 2] [--seeds 5] [--shuffled] [--tune]
-        [--learning-rate 0.001]
+        [--learning-rate 0.001] [--half]
 
 Texts come from a workspace that `refine` filled, or from --embeddings FILE. A run is kept in the
 workspace as `train` keeps it, so a stopped matrix goes on where it was. Gains and p (paired t-test
@@ -38,6 +38,7 @@ def cell(
         backbone_options=found.backbone,
         align_options=found.align,
         decay=found.decay,
+        half=given.half,
         plan=Plan(epochs=given.epochs, learning_rate=given.learning_rate),
     )
     text, label = learning.no_text(place), "no-text"
@@ -90,6 +91,7 @@ def main() -> None:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--shuffled", action="store_true")
     parser.add_argument("--tune", action="store_true")
+    parser.add_argument("--half", action="store_true")
     given = parser.parse_args()
     names = ["backbone", "alignment", "text", "R@20", "N@20"]
     names += [f"{m} vs {who}" for who in ("none", "shuffled") for m in ("R@20", "N@20")]

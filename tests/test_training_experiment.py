@@ -131,9 +131,10 @@ def test_a_spec_says_whether_a_model_reads_shuffled_text(task, is_shuffled):
 
 
 @pytest.mark.parametrize("half", [False, True])
-def test_a_spec_says_whether_text_is_projected_in_half_precision(task, half):
-    model = experiment.recommender(task, Spec(align="contrastive", half=half), seed=3)
-    assert model.alignment.project.half_precision is half
+def test_a_spec_says_whether_text_is_projected_and_contrasted_in_half_precision(task, half):
+    model = experiment.recommender(task, Spec("sgl", "contrastive", half=half), seed=3)
+    parts = (model.alignment.project, model.alignment, model.backbone)
+    assert [part.half_precision for part in parts] == [half] * 3
 
 
 # Cold nodes

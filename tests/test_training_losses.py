@@ -129,6 +129,25 @@ def test_the_gradients_of_log_partition_are_those_of_finite_differences():
     )
 
 
+@pytest.mark.parametrize("held", [40, 10**6])
+@pytest.mark.parametrize("counts", [False, True])
+def test_info_nce_in_bfloat16_is_a_little_coarser_and_gives_and_learns_in_its_inputs_precision(
+    monkeypatch, held, counts
+):
+    torch.set_default_dtype(torch.float32)
+    torch.manual_seed(0)
+    monkeypatch.setattr(losses, "CHUNK_CPU", held)
+    one, two, keys = (torch.randn(n, 8, requires_grad=True) for n in (50, 50, 90))
+    times = (torch.arange(1.0, 51), torch.arange(1.0, 91)) if counts else ()
+    exact, coarse = (info_nce(one, two, keys, 0.2, *times, half=half) for half in (False, True))
+    assert coarse.dtype == torch.float32
+    assert 0 < abs(coarse - exact) / exact < 0.005
+    both = (slow.gradients(x, [one, keys]) for x in (exact, coarse))
+    for exactly, coarsely in zip(*both, strict=True):
+        assert coarsely.dtype == torch.float32
+        assert 0 < (coarsely - exactly).norm() / exactly.norm() < 0.02
+
+
 @pytest.mark.parametrize("learns", ["anchors", "keys"])
 def test_log_partition_leaves_constants_without_a_gradient(learns):
     anchors, keys = rows(4, seed=1), rows(5, seed=2)

@@ -39,6 +39,8 @@ class Alignment(nn.Module):
         pass
 
     options: Options
+    half_precision = False
+    """Whether contrasts are computed in bfloat16."""
     text_HNT: Tensor
     cold_N1: Tensor
 
@@ -96,16 +98,17 @@ class Contrastive(Alignment):
     def losses(self, nodes_ND: Tensor, entered: Entered, batch: Batch) -> dict[str, Tensor]:
         text_HNT, count = self.seen(entered.near)
         tau, text_NT = self.options.temperature, side_by_side(text_HNT)
+        half = self.half_precision
         users, times = counted(batch.users)
         keys_UD = self.project(text_NT[:count])
-        total = info_nce(nodes_ND[users], keys_UD[users], keys_UD, tau, times)
+        total = info_nce(nodes_ND[users], keys_UD[users], keys_UD, tau, times, half=half)
         sides = [batch.liked, batch.others] if self.others_too else [batch.liked]
         items, places = torch.cat(sides).unique(return_inverse=True)
         text_ID = self.project(text_NT[items])
         for place in places.split(len(batch.users)):
             rows, times = counted(place)
             keys = text_ID[rows]
-            total = total + info_nce(nodes_ND[items[rows]], keys, keys, tau, times, times)
+            total = total + info_nce(nodes_ND[items[rows]], keys, keys, tau, times, times, half)
         return {"align": self.options.weight * total / len(batch.users)}
 
     def settle(self, nodes_ND: Tensor) -> Tensor:
@@ -154,7 +157,9 @@ class Generative(Alignment):
             return {}
         text_NT = side_by_side(self.seen(entered.near)[0])
         guess_MT, text_MT = self.rebuild(nodes_ND[hidden_M]), text_NT[hidden_M]
-        total = info_nce(guess_MT, text_MT, text_MT, self.options.temperature)
+        total = info_nce(
+            guess_MT, text_MT, text_MT, self.options.temperature, half=self.half_precision
+        )
         return {"align": self.options.weight * total / len(hidden_M)}
 
     def settle(self, nodes_ND: Tensor) -> Tensor:

@@ -13,7 +13,8 @@ from scipy import stats
 from torch import Tensor
 
 from errors import TrainingError
-from training.alignments import Bridge
+from training.alignments import Alignment, Bridge
+from training.backbones.base import Backbone
 from training.graph import TrainGraph
 from training.group import ALONE, Group
 from training.metrics import Pairs, Score, evaluate
@@ -155,7 +156,7 @@ def recommender(task: Task, spec: Spec, seed: int) -> Recommender:
         decay=spec.decay,
     )
     for module in model.modules():
-        if isinstance(module, Bridge):
+        if isinstance(module, (Bridge, Alignment, Backbone)):
             module.half_precision = spec.half
     return model.to(text_HNT.device)
 

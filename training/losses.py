@@ -13,6 +13,8 @@ from torch.autograd.function import once_differentiable
 
 # Logits held at a time: what fits a CPU's cache, and what an accelerator needs to be busy.
 CHUNK_CPU, CHUNK_DEVICE = 2**20, 2**27
+# Logits up to here may be summed as they are: a billion e^50 are a float, and so is e^-50.
+FLAT = 50.0
 
 
 def bpr(user_BD: Tensor, liked_BD: Tensor, other_BD: Tensor) -> Tensor:
@@ -32,19 +34,23 @@ def info_nce(
     temperature: float,
     times_B: Tensor | None = None,
     key_times_K: Tensor | None = None,
+    half: bool = False,
 ) -> Tensor:
     """Σ over anchors of -cos(anchor, positive)/τ + log Σ over keys of exp(cos(anchor, key)/τ).
 
     A sum: callers divide. The positive is in the denominator as far as it is among the keys.
     `times_B` and `key_times_K` say how often an anchor or a key counts, so that a row that a batch
-    holds five times is computed once.
+    holds five times is computed once. `half`: see `log_partition`.
     """
     anchor_BD, positive_BD, keys_KD = unit(anchor_BD), unit(positive_BD), unit(keys_KD)
     anchor_BD = anchor_BD / temperature
     agreement_B = (anchor_BD * positive_BD).sum(-1)
     if times_B is not None:
         agreement_B = agreement_B * times_B
-    return log_partition(anchor_BD, keys_KD, times_B, key_times_K) - agreement_B.sum()
+    # No logit is larger than 1/τ: where exp can hold that, nothing has to be subtracted first.
+    flat = temperature >= 1 / FLAT
+    total = log_partition(anchor_BD, keys_KD, times_B, key_times_K, half, flat)
+    return total - agreement_B.sum()
 
 
 def log_partition(
@@ -52,13 +58,17 @@ def log_partition(
     keys_KD: Tensor,
     times_B: Tensor | None = None,
     key_times_K: Tensor | None = None,
+    half: bool = False,
+    flat: bool = False,
 ) -> Tensor:
     """Σ over anchors of times · log Σ over keys of key times · exp(anchor · key), a scalar.
 
     The B × K logits are never held at once: each chunk's share of both gradients is made while the
-    chunk is there, so they are computed once and in the cache.
+    chunk is there, so they are computed once and in the cache. With `half` logits and products are
+    in bfloat16, good to a hundredth; gradients add up in the inputs' own precision. `flat` promises
+    that no logit is further than FLAT from 0, and spares the search for the largest.
     """
-    total: Tensor = _LogPartition.apply(anchor_BD, keys_KD, times_B, key_times_K)
+    total: Tensor = _LogPartition.apply(anchor_BD, keys_KD, times_B, key_times_K, half, flat)
     return total
 
 
@@ -81,6 +91,8 @@ class _LogPartition(torch.autograd.Function):
         keys_KD: Tensor,
         times_B: Tensor | None,
         key_times_K: Tensor | None,
+        half: bool,
+        flat: bool,
     ) -> Tensor:
         wants_anchor, wants_keys = ctx.needs_input_grad[:2]
         grad_anchor = torch.empty_like(anchor_BD) if wants_anchor else None
@@ -89,20 +101,31 @@ class _LogPartition(torch.autograd.Function):
         scaled_KD = keys_KD if key_times_K is None else keys_KD * key_times_K.unsqueeze(-1)
         ones_K = torch.ones_like(keys_KD[:, 0]) if key_times_K is None else key_times_K
         total = anchor_BD.new_zeros(())
-        chunk = max(1, (CHUNK_DEVICE if anchor_BD.is_cuda else CHUNK_CPU) // len(keys_KD))
+        kind = torch.bfloat16 if half else anchor_BD.dtype
+        low_BD, low_KD, low_scaled_KD, low_ones_K = (
+            rows.to(kind) for rows in (anchor_BD, keys_KD, scaled_KD, ones_K)
+        )
+        cells = CHUNK_DEVICE if anchor_BD.is_cuda else CHUNK_CPU * (4 if half else 1)
+        chunk = max(1, cells // len(keys_KD))
         for start in range(0, len(anchor_BD), chunk):
             some = slice(start, start + chunk)
-            logits_bK = anchor_BD[some] @ keys_KD.T
-            top_b = logits_bK.amax(-1)
-            logits_bK.sub_(top_b.unsqueeze(-1)).exp_()
-            sum_b = logits_bK @ ones_K
+            logits_bK = low_BD[some] @ low_KD.T
+            top_b = logits_bK.new_zeros(()) if flat else logits_bK.amax(-1)
+            if not flat:
+                logits_bK.sub_(top_b.unsqueeze(-1))
+            logits_bK.exp_()
+            sum_b = (logits_bK @ low_ones_K).to(anchor_BD.dtype)
             times_b = torch.ones_like(sum_b) if times_B is None else times_B[some]
             total += ((sum_b.log() + top_b) * times_b).sum()
             share_b1 = (times_b / sum_b).unsqueeze(-1)
             if grad_anchor is not None:
-                grad_anchor[some] = (logits_bK @ scaled_KD) * share_b1
+                grad_anchor[some] = (logits_bK @ low_scaled_KD) * share_b1
             if grad_keys is not None:
-                grad_keys.addmm_(logits_bK.T, anchor_BD[some] * share_b1)
+                part_bD = anchor_BD[some] * share_b1
+                if half:
+                    grad_keys += logits_bK.T @ part_bD.to(kind)
+                else:
+                    grad_keys.addmm_(logits_bK.T, part_bD)
         if grad_keys is not None and key_times_K is not None:
             grad_keys *= key_times_K.unsqueeze(-1)
         ctx.save_for_backward(grad_anchor, grad_keys)
@@ -110,11 +133,13 @@ class _LogPartition(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         anchor, keys = ctx.saved_tensors
         return (
             None if anchor is None else anchor * grad,
             None if keys is None else keys * grad,
+            None,
+            None,
             None,
             None,
         )

@@ -61,7 +61,8 @@ def train(
     ] = None,
     mask_val: MaskVal = False,
     half: Annotated[
-        bool, typer.Option("--half", help="Project text in bfloat16: faster, a little coarser.")
+        bool,
+        typer.Option("--half", help="Project and contrast in bfloat16: faster, a little coarser."),
     ] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1.")] = "auto",
     fresh: Annotated[bool, typer.Option("--fresh", help="Train anew what was trained.")] = False,

@@ -52,6 +52,8 @@ class Backbone(nn.Module):
     options: Options
     ranks_against_others = True
     """Whether the items that a batch draws as not liked play a part in ranking."""
+    half_precision = False
+    """Whether contrasts by the cosine are computed in bfloat16."""
 
     def __init__(self, graph: TrainGraph, options: Options) -> None:
         super().__init__()

@@ -73,5 +73,7 @@ class DCCF(Backbone):
             for part in parts:
                 for rows in (users, items):
                     keys = part[rows]
-                    total = total + info_nce(local[rows], keys, keys, self.options.temperature)
+                    total = total + info_nce(
+                        local[rows], keys, keys, self.options.temperature, half=self.half_precision
+                    )
         return {"contrast": self.options.weight * total / len(users)}

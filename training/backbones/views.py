@@ -42,7 +42,14 @@ class TwoViews(Backbone):
         users, total = self.graph.users, one.new_zeros(())
         for rows, side in zip(self.contrasted(batch), (two[:users], two[users:]), strict=True):
             rows, times = counted(rows)
-            total = total + info_nce(one[rows], two[rows], side, self.options.temperature, times)
+            total = total + info_nce(
+                one[rows],
+                two[rows],
+                side,
+                self.options.temperature,
+                times,
+                half=self.half_precision,
+            )
         return {"contrast": self.options.weight * total / len(batch.users)}
 
 
