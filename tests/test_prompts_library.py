@@ -128,6 +128,15 @@ def test_a_rating_is_written_without_idle_zeros():
     assert "(rated 3.5) ⟦review: Soft.⟧" in text
 
 
+def test_a_refine_prompt_leaves_out_a_title_that_is_missing():
+    of_item = RefineEvidence(None, "A pedal.", (Neighbour("user:a", None, "Plays loud."),))
+    of_user = RefineEvidence(None, "Loud.", (Neighbour("item:x", None, "A pedal."),))
+    assert messages("refine_item", of_item)[1][1].splitlines()[0].startswith("Description so far")
+    assert messages("refine_user", of_user)[1][1].splitlines()[2:] == [
+        "- description: ⟦book: A pedal.⟧"
+    ]
+
+
 def test_a_rating_of_zero_is_shown():
     item = ItemEvidence(None, None, {}, (Opinion("Loud.", 0.0),))
     user = UserEvidence({}, (Chosen("Wah", "", "Loud.", 0.0),))
