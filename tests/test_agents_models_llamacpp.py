@@ -63,7 +63,8 @@ def test_a_reply_is_judged_usable_and_its_tokens_are_counted(tiny):
 
 
 def test_questions_asked_at_once_each_get_their_own_answer(tiny):
-    questions = [f"what about {word}" for word in "this that they their some more who also".split()]
+    words = "this that they their some more who also".split()
+    questions = [f"{one} or {two}" for one in words for two in words[:3]]
 
     async def one_by_one(model):
         return [(await ask(model, question))[0].text for question in questions]
