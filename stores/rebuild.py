@@ -139,7 +139,7 @@ def _mend_ledger(workspace: Path, stored: Descriptions | None, report: Report) -
     create(fresh, SCHEMA, VERSION)
     db = connect(fresh)
     if report.ledger == "damaged":
-        report.saved = salvage(path, db, {"texts": whole})
+        report.saved = salvage(path, db, {"texts": whole}, once_in_index=["texts"])
         db.execute("DELETE FROM outcomes WHERE text NOT IN (SELECT hash FROM texts)")
         _remember_runs(db)
     if stored is not None:

@@ -9,7 +9,7 @@ its rows from those of others.
 import mmap
 import sqlite3
 import struct
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,15 +34,11 @@ class Table:
     rowid: int | None  # the place of the column that is the row's number
     in_index: bool  # WITHOUT ROWID: rows lie in pages of an index
 
-    def fits(self, in_index: bool, values: Sequence[Value]) -> bool:
-        return (
-            in_index == self.in_index
-            and len(values) == len(self.columns)
-            and all(
-                (value is None and (not needed or place == self.rowid)) or isinstance(value, kinds)
-                for place, (value, kinds, needed) in enumerate(
-                    zip(values, self.types, self.required, strict=True)
-                )
+    def fits(self, values: Sequence[Value]) -> bool:
+        return len(values) == len(self.columns) and all(
+            (value is None and (not needed or place == self.rowid)) or isinstance(value, kinds)
+            for place, (value, kinds, needed) in enumerate(
+                zip(values, self.types, self.required, strict=True)
             )
         )
 
@@ -73,18 +69,24 @@ def tables(db: sqlite3.Connection) -> list[Table]:
 
 
 def salvage(
-    damaged: Path, into: sqlite3.Connection, right: dict[str, Callable[..., bool]]
+    damaged: Path,
+    into: sqlite3.Connection,
+    right: dict[str, Callable[..., bool]],
+    once_in_index: Collection[str] = (),
 ) -> dict[str, int]:
     """Copy the rows that can be read into a new file with the same tables. Counts them by table.
 
-    `right` may say of a table's row, in stored order, whether its content is whole.
+    `right` may say of a table's row, in stored order, whether its content is whole. Of the tables
+    `once_in_index` older files have the rows in pages of an index.
     """
     known = tables(into)
     saved = {table.name: 0 for table in known}
     into.execute("BEGIN")
     for in_index, number, values in rows(damaged):
         for table in known:
-            if not table.fits(in_index, values) or not right.get(table.name, _any)(*values):
+            if in_index != table.in_index and table.name not in once_in_index:
+                continue
+            if not table.fits(values) or not right.get(table.name, _any)(*values):
                 continue
             row = [number if place == table.rowid else v for place, v in enumerate(values)]
             done = into.execute(

@@ -12,8 +12,8 @@ from contextlib import closing
 import pytest
 
 from stores.ledger_file import VERSION
-from stores.rows import SCHEMA
-from stores.salvage import rows
+from stores.rows import SCHEMA, insert_texts, whole
+from stores.salvage import rows, salvage
 from stores.sqlite_file import connect, create
 from tests.conftest import ROOT, Ended
 from tests.worlds import make
@@ -213,3 +213,16 @@ def test_the_newest_rows_are_saved_from_a_ledger_that_was_not_closed(tmp_path):
     db.execute("INSERT INTO texts VALUES ('name', ?)", (long,))
     assert ["name", long] in [values for _, _, values in rows(tmp_path / "l.sqlite")]
     db.close()
+
+
+@pytest.mark.parametrize("form", ["", " WITHOUT ROWID"], ids=["now", "as older files have it"])
+def test_texts_of_any_length_are_saved_from_a_ledger_in_either_form(tmp_path, form):
+    bodies = ["short", "é" * 700, "long " * 1_000, "very long " * 10_000]
+    damaged, fresh = tmp_path / "damaged.sqlite", tmp_path / "fresh.sqlite"
+    create(damaged, f"CREATE TABLE texts (hash TEXT PRIMARY KEY, body TEXT NOT NULL){form};", 1)
+    create(fresh, SCHEMA, VERSION)
+    with closing(connect(damaged)) as old, closing(connect(fresh)) as new:
+        insert_texts(old, bodies)
+        saved = salvage(damaged, new, {"texts": whole}, once_in_index=["texts"])
+        assert saved["texts"] == len(bodies)
+        assert sorted(body for (body,) in new.execute("SELECT body FROM texts")) == sorted(bodies)
