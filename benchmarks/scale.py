@@ -28,7 +28,7 @@ class Measured:
     # benchmarks.throughput: calls a second that one process keeps up, checks and ledger included.
     calls_per_second: float = 305
     # refine --hops 2 --data amazon_instruments: bytes of the file by calls, texts and rows.
-    ledger_per_call: float = 7_100
+    ledger_per_call: float = 5_530
     cached_vector: float = 2_140
     chroma_disk_per_row: float = 7_650
     # 30,000 rows of 384 numbers in a folder: growth of resident memory by row.
