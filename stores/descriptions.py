@@ -23,6 +23,8 @@ from stores.chroma import Server, Told, mark_of, open_folder, open_server
 from stores.rows import Outcome
 
 BATCH = 2000
+# As a model says that it knows nothing; Chroma takes no empty text.
+NOTHING = "None"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +46,7 @@ def row_of(outcome: Outcome, run: str) -> Row:
     kind, _, name = outcome.node.partition(":")
     return Row(
         node=outcome.node,
-        # As a model says that it knows nothing; Chroma takes no empty text.
-        text=outcome.text or "None",
+        text=outcome.text or NOTHING,
         metadata={
             "kind": kind,
             "id": name,
@@ -150,6 +151,10 @@ class Descriptions:
             for page in self._pages(kind, hop, ["documents"])
             for node, text in zip(page["ids"], page["documents"], strict=True)
         }
+
+    def without_text(self, kind: str, hop: int) -> set[str]:
+        """The nodes of which nothing could be said: their embedding is that of no text."""
+        return {node for node, text in self.texts(kind, hop).items() if text == NOTHING}
 
     def rows(self, kind: str, hop: int) -> list[Row]:
         """Every row of a kind at a hop, sorted by node."""

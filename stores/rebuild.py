@@ -21,7 +21,7 @@ from pathlib import Path
 from errors import StoreError
 from stores import graph_file
 from stores.chroma import Server
-from stores.descriptions import Descriptions, Row, kept, row_of
+from stores.descriptions import NOTHING, Descriptions, Row, kept, row_of
 from stores.embedders import Embedder
 from stores.ledger_file import READABLE, VERSION, bring_up_to_date, count_anew
 from stores.rows import SCHEMA, Outcome, digest, whole
@@ -186,7 +186,7 @@ def _from_chroma(db: sqlite3.Connection, stored: Descriptions) -> int:
     db.execute("BEGIN")
     for kind, hop in stored.layers():
         for row in chain.from_iterable(stored.batches(kind, hop)):
-            about, text = row.metadata, "" if row.text == "None" else row.text
+            about, text = row.metadata, "" if row.text == NOTHING else row.text
             run = str(about["run"])
             db.execute("INSERT OR IGNORE INTO texts VALUES (?, ?)", (digest(text), text))
             wrote = (about["prompt"], about["model"], digest(text))

@@ -95,6 +95,24 @@ def test_fusion_has_nothing_left_to_place(graph):
 
 
 @pytest.mark.parametrize("name", ALIGNMENTS)
+def test_a_cold_node_without_a_text_is_placed_nowhere(graph, name):
+    torch.manual_seed(0)
+    backbone = LightGCN(graph, LightGCN.Options(dim=4))
+    text_HNT = torch.randn(2, graph.nodes, 5)
+    silent, cold = [0, COLD[0]], COLD[0]
+    text_HNT[:, silent] = 0
+    model = Recommender(
+        backbone, ALIGNMENTS[name](text_HNT, backbone, ALIGNMENTS[name].Options()), decay=0.0
+    )
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter += 0.1
+    placed = (model.embed() != 0).any(-1)
+    assert not placed[cold] and placed[0]
+    assert placed[COLD[1]] == (name != "none")
+
+
+@pytest.mark.parametrize("name", ALIGNMENTS)
 def test_where_every_node_is_warm_nothing_is_changed(name):
     nodes = encoded()
     with torch.no_grad():

@@ -47,6 +47,20 @@ def task():
     return Task.of(USERS, ITEMS, [train, val, test], text_HNT, torch.device("cpu"))
 
 
+ALL_PLACED = torch.ones(USERS + ITEMS, dtype=torch.bool)
+
+
+def every_test_pair(task):
+    parts = (task.test, task.cold_test)
+    return sorted(
+        {
+            pair
+            for part in parts
+            for pair in zip(part.user_P.tolist(), part.item_P.tolist(), strict=True)
+        }
+    )
+
+
 def nodes_of(task, width=3):
     return torch.randn(task.graph.nodes, width, generator=torch.Generator().manual_seed(2))
 
@@ -76,7 +90,7 @@ def test_an_outcome_tells_the_best_validation_and_tests_the_same_embeddings(task
     score = inner_product(nodes, USERS)
     assert outcome.val == evaluate(score, task.val, [task.train])
     assert outcome.test == experiment.tested(task, nodes, mask_val=False)
-    assert outcome.cold == cold_tested(task, nodes)
+    assert outcome.cold == cold_tested(task, score, (nodes != 0).any(dim=-1))
     assert (outcome.epochs, outcome.seed) == (4, 0) and outcome.best_epoch in (0, 3)
     assert outcome.epoch_seconds > 0
 
@@ -153,7 +167,7 @@ def slow_recall(nodes, pairs, train, candidates):
 
 def test_cold_nodes_are_counted_and_measured_apart(task):
     nodes, train = nodes_of(task), set(pairs_of(task.graph))
-    test = list(zip(task.test.user_P.tolist(), task.test.item_P.tolist(), strict=True))
+    test = every_test_pair(task)
     of_users = [(user, item) for user, item in test if user >= USERS - COLD_USERS]
     of_items = [(user, item) for user, item in test if item >= ITEMS - COLD_ITEMS]
     cold_items = range(ITEMS - COLD_ITEMS, ITEMS)
@@ -164,10 +178,45 @@ def test_cold_nodes_are_counted_and_measured_apart(task):
         "recall@20_items": slow_recall(nodes, of_items, train, range(ITEMS)),
         "recall@20_items_among_cold": slow_recall(nodes, of_items, train, cold_items),
     }
-    found = cold_tested(task, nodes)
+    found = cold_tested(task, inner_product(nodes, USERS), ALL_PLACED)
     assert list(found) == list(expected)
     assert found == pytest.approx(expected, rel=1e-12)
     assert 0 < found["recall@20_items"] < found["recall@20_items_among_cold"] < 1
+
+
+def test_cold_nodes_that_nothing_is_known_of_are_counted_and_not_ranked(task):
+    nodes, train = nodes_of(task), set(pairs_of(task.graph))
+    unknown_users, unknown_items = {USERS - 1}, {ITEMS - 1, ITEMS - 2}
+    placed = ALL_PLACED.clone()
+    placed[[*unknown_users, *(USERS + item for item in unknown_items)]] = False
+    cold = [(user, item) for user, item in every_test_pair(task) if user >= USERS - COLD_USERS]
+    expected = slow_recall(
+        nodes, [pair for pair in cold if pair[0] not in unknown_users], train, range(ITEMS)
+    )
+    found = cold_tested(task, inner_product(nodes, USERS), placed)
+    assert found["recall@20_users"] == pytest.approx(expected, rel=1e-12)
+    assert found["users_not_placed"] == 1 and found["items_not_placed"] == 2
+    everybody = cold_tested(task, inner_product(nodes, USERS), ALL_PLACED)
+    assert found["users"] + 1 == everybody["users"]
+    assert found["items"] + 2 == everybody["items"]
+    nobody = cold_tested(task, inner_product(nodes, USERS), ~ALL_PLACED)
+    assert nobody == {
+        "users_not_placed": everybody["users"],
+        "items_not_placed": everybody["items"],
+    }
+
+
+def test_the_metrics_are_over_users_with_a_training_interaction(task):
+    cold = range(USERS - COLD_USERS, USERS)
+    for part in (task.val, task.test):
+        assert len(part.user_P) and not set(part.user_P.tolist()) & set(cold)
+    assert set(task.cold_test.user_P.tolist()) & set(cold)
+
+
+def test_a_part_without_such_users_is_told():
+    pairs = [torch.tensor([pair]) for pair in ((0, 0), (1, 1), (0, 1))]
+    with pytest.raises(TrainingError, match="validation part has a training interaction"):
+        Task.of(2, 2, pairs, torch.zeros(1, 4, 1), torch.device("cpu"))
 
 
 def test_where_no_cold_node_is_in_the_test_there_is_nothing_to_tell():
@@ -176,7 +225,8 @@ def test_where_no_cold_node_is_in_the_test_there_is_nothing_to_tell():
     parts = [torch.tensor(pairs_of(graph)), test, test]
     text = torch.zeros(1, graph.nodes, 1)
     task = Task.of(graph.users, graph.items, parts, text, torch.device("cpu"))
-    assert cold_tested(task, nodes_of(task)) == {}
+    score = inner_product(nodes_of(task), graph.users)
+    assert cold_tested(task, score, torch.ones(graph.nodes, dtype=torch.bool)) == {}
 
 
 # Tuning

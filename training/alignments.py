@@ -43,6 +43,8 @@ class Alignment(nn.Module):
     """Whether contrasts are computed in bfloat16."""
     text_HNT: Tensor
     cold_N1: Tensor
+    unknown_N1: Tensor
+    """Cold nodes whose text is a zero vector at every hop: there is nothing to place them by."""
 
     def __init__(self, text_HNT: Tensor, backbone: Backbone, options: Options) -> None:
         super().__init__()
@@ -50,7 +52,9 @@ class Alignment(nn.Module):
         self.users = backbone.graph.users
         # A node without a training pair has an ID embedding that nothing was learnt for.
         cold_N1 = (backbone.graph.adjacency.degree_N == 0).unsqueeze(-1)
+        silent_N1 = (text_HNT == 0).all(dim=-1).all(dim=0).unsqueeze(-1)
         self.register_buffer("cold_N1", cold_N1, persistent=False)
+        self.register_buffer("unknown_N1", cold_N1 & silent_N1, persistent=False)
         self.register_buffer("text_HNT", text_HNT, persistent=False)
 
     @property

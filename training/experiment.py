@@ -47,13 +47,15 @@ class Spec:
 class Task:
     """The data on one device: the training graph, the three parts as sets, and the text.
 
-    `group` are the processes that train on it together, each with all of it.
+    The users of `val` and `test` have a training interaction. `cold_test` has the test pairs whose
+    user or item has none. `group` are the processes that train on it together, each with all of it.
     """
 
     graph: TrainGraph
     train: Pairs
     val: Pairs
     test: Pairs
+    cold_test: Pairs
     text_HNT: Tensor
     group: Group = ALONE
 
@@ -67,10 +69,23 @@ class Task:
         device: torch.device,
         group: Group = ALONE,
     ) -> "Task":
-        """From the pairs of train, val and test, shape (P, 2) each, and text, shape (H, N, T)."""
+        """From the pairs of train, val and test, shape (P, 2) each, and text, shape (H, N, T).
+
+        Raises TrainingError where no user of a part has a training interaction.
+        """
         train, val, test = (Pairs.of(users, items, *pairs.to(device).unbind(1)) for pairs in parts)
         graph = TrainGraph.of(users, items, train.user_P, train.item_P)
-        return cls(graph, train, val, test, text_HNT.to(device), group)
+        warm_N = graph.adjacency.degree_N > 0
+        warm_U, warm_I = warm_N[:users], warm_N[users:]
+        cold_test = _some(test, ~(warm_U[test.user_P] & warm_I[test.item_P]))
+        val, test = (_some(part, warm_U[part.user_P]) for part in (val, test))
+        for name, part in (("validation", val), ("test", test)):
+            if not len(part.user_P):
+                raise TrainingError(
+                    f"No user of the {name} part has a training interaction.",
+                    hint="Split the data otherwise: python cli.py data split --help",
+                )
+        return cls(graph, train, val, test, cold_test, text_HNT.to(device), group)
 
 
 @dataclass(frozen=True)
@@ -136,7 +151,7 @@ def train_seed(
         epoch_seconds=median(e.seconds for e in progress.epochs),
         val=best.val or {},
         test=tested(task, nodes_ND, spec.mask_val),
-        cold=cold_tested(task, nodes_ND),
+        cold=cold_tested(task, inner_product(nodes_ND, graph.users), (nodes_ND != 0).any(dim=-1)),
     )
     return outcome, nodes_ND
 
@@ -187,35 +202,35 @@ def tested(task: Task, nodes_ND: Tensor, mask_val: bool) -> dict[str, float]:
     return evaluate(score, task.test, hidden, group=task.group)
 
 
-def cold_tested(task: Task, nodes_ND: Tensor) -> dict[str, float]:
+def cold_tested(task: Task, score: Score, placed_N: Tensor) -> dict[str, float]:
     """Test Recall@20 of users and items without a training interaction, and how many there are.
 
-    Cold items compete with all items, and (`_among_cold`) with the other cold ones only.
+    Only of those that `placed_N` says the model knows something of: all items would tie for the
+    others, who are counted as `_not_placed`. Cold items compete with all items, and (`_among_cold`)
+    with the other cold ones only.
     """
-    graph, test = task.graph, task.test
-    degree_N = graph.adjacency.degree_N
-    cold_U, cold_I = degree_N[: graph.users] == 0, degree_N[graph.users :] == 0
+    graph, test = task.graph, task.cold_test
+    cold_N = graph.adjacency.degree_N == 0
+    cold_I = cold_N[graph.users :]
     found: dict[str, float] = {}
-    score = inner_product(nodes_ND, graph.users)
 
     def recall(score: Score, truth: Pairs, hidden: Sequence[Pairs]) -> float:
         return evaluate(score, truth, hidden, (20,), task.group)["recall@20"]
 
-    of_users = cold_U[test.user_P]
-    if of_users.any():
-        truth = _some(test, of_users)
-        found["users"] = float(truth.user_P.unique().numel())
-        found["recall@20_users"] = recall(score, truth, [task.train])
-    of_items = cold_I[test.item_P]
-    if of_items.any():
-        truth = _some(test, of_items)
+    def among_cold(users_b: Tensor) -> Tensor:
+        return score(users_b).masked_fill(~cold_I, -torch.inf)
 
-        def among_cold(users_b: Tensor) -> Tensor:
-            return score(users_b).masked_fill(~cold_I, -torch.inf)
-
-        found["items"] = float(truth.item_P.unique().numel())
-        found["recall@20_items"] = recall(score, truth, [task.train])
-        found["recall@20_items_among_cold"] = recall(among_cold, truth, [])
+    for side, node_P in (("users", test.user_P), ("items", graph.users + test.item_P)):
+        known = placed_N[node_P]
+        for mask, name in ((known, side), (~known, f"{side}_not_placed")):
+            if count := node_P[mask & cold_N[node_P]].unique().numel():
+                found[name] = float(count)
+        if side not in found:
+            continue
+        truth = _some(test, known & cold_N[node_P])
+        found[f"recall@20_{side}"] = recall(score, truth, [task.train])
+        if side == "items":
+            found["recall@20_items_among_cold"] = recall(among_cold, truth, [])
     return found
 
 

@@ -57,7 +57,10 @@ class Recommender(nn.Module):
 
     @torch.no_grad()
     def embed(self) -> Tensor:
-        """Node embeddings to rank with, shape (N, D): nothing dropped, hidden or noisy."""
+        """Node embeddings to rank with, shape (N, D): nothing dropped, hidden or noisy.
+
+        Zero for a node with neither a training interaction nor a text.
+        """
         was_training = self.training
         self.eval()
         entered = self.alignment.enter(self.backbone.ego_Nd)
@@ -65,7 +68,8 @@ class Recommender(nn.Module):
             self.backbone(entered.ego_Nd, entered.tap).nodes_ND
         )
         self.train(was_training)
-        return nodes_ND
+        unknown_N1 = self.alignment.unknown_N1
+        return nodes_ND.masked_fill(unknown_N1, 0) if unknown_N1.any() else nodes_ND
 
 
 def build(

@@ -66,12 +66,7 @@ def desk(
 
 def recommend(at: Desk, user: str, count: int, approximate: bool) -> dict[str, Any]:
     """The items of the highest score that the user did not train on; `approximate`, by an index."""
-    row = _row(at.users, "user", user)
-    if not len(at.trained.taken(row)) and not np.any(at.trained.nodes_ND[row]):
-        raise UsageError(
-            f"User {user!r} has no training interaction, and this run reads no text.",
-            hint="Train with --align contrastive, generative or fusion: they place a user by text.",
-        )
+    row = _known(at, user)
     how: dict[str, Any] = {}
     if approximate:
         users, items_ID = at.trained.users, at.trained.nodes_ND[at.trained.users :]
@@ -128,7 +123,7 @@ def _told(index: ann.Index) -> dict[str, Any]:
 
 def explain(at: Desk, user: str, item: str, count: int) -> dict[str, Any]:
     """Why an item ranks where it does for a user: likeness, paths in the graph, descriptions."""
-    rows = _row(at.users, "user", user), _row(at.items, "item", item)
+    rows = _known(at, user), _row(at.items, "item", item)
     why = serving.reasons(at.trained, *rows, count)
     texts, shared = _descriptions(at, user, item)
     place = "was in training" if why.taken else f"ranks {why.rank} of what they have not taken"
@@ -166,6 +161,23 @@ def _row(rows: dict[str, int], kind: str, id: str) -> int:
         near = [one for one in rows if id.lower() in one.lower()][:5] or list(rows)[:5]
         raise UsageError(f"The data has no {kind} {id!r}.", hint=f"It has: {', '.join(near)}, …")
     return rows[id]
+
+
+def _known(at: Desk, user: str) -> int:
+    """The row of a user. Raises UsageError where the run has nothing to place them by."""
+    row = _row(at.users, "user", user)
+    if len(at.trained.taken(row)) or np.any(at.trained.nodes_ND[row]):
+        return row
+    if at.run["align"] == "none":
+        raise UsageError(
+            f"User {user!r} has no training interaction, and this run reads no text.",
+            hint="Train with --align contrastive, generative or fusion: they place a user by text, "
+            "where there is one.",
+        )
+    raise UsageError(
+        f"User {user!r} has neither a training interaction nor a text.",
+        hint="A text comes from training interactions. Bring some in: data import --append.",
+    )
 
 
 def _missing(item: str, hop: int) -> int:
@@ -240,7 +252,7 @@ def evaluate(
     import torch
 
     from training import baselines, metrics
-    from training.experiment import cold_tested, tested
+    from training.experiment import cold_tested, inner_product, tested
     from verbs import learning
 
     with learning.ground(data, workspace, chroma) as place:
@@ -251,21 +263,24 @@ def evaluate(
                 runs.read_embeddings(folder, arrays.users, arrays.items).nodes_ND
             )
             task = learning.task_of(place, learning.no_text(place), "cpu")
+            score = inner_product(nodes, task.graph.users)
             return {
                 "of": record["name"],
                 "seed": record["seeds"][0]["seed"],
                 "test": tested(task, nodes, mask_val),
-                "cold": cold_tested(task, nodes),
+                "cold": cold_tested(task, score, (nodes != 0).any(dim=-1)),
             }
         text = learning.text_of(place, hop, None)[0] if what == "text" else learning.no_text(place)
         task = learning.task_of(place, text, "cpu")
         hidden = [task.train, task.val] if mask_val else [task.train]
         told: dict[str, Any] = {"of": what}
         if what == "pop":
-            score = baselines.popularity(task.graph)
+            score, placed_N = baselines.popularity(task.graph), torch.ones(task.graph.nodes) > 0
         elif what == "text":
             score = baselines.text_only(task.graph, task.text_HNT[-1])
+            placed_N = (task.text_HNT[-1] != 0).any(dim=-1)
         else:
+            placed_N = task.graph.adjacency.degree_N > 0
             tried = (penalty,) if penalty is not None else PENALTIES
             best = -1.0
             for one in tried:
@@ -273,4 +288,8 @@ def evaluate(
                 value = metrics.evaluate(attempt, task.val, [task.train], (20,))["recall@20"]
                 if value > best:
                     best, score, told["penalty"] = value, attempt, one
-        return {**told, "test": metrics.evaluate(score, task.test, hidden)}
+        return {
+            **told,
+            "test": metrics.evaluate(score, task.test, hidden),
+            "cold": cold_tested(task, score, placed_N),
+        }

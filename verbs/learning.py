@@ -161,11 +161,15 @@ def _hop(place: Ground, hop: int) -> Text:
     descriptions = Descriptions(place.folder / "chroma", place.chroma)
     try:
         stored = [descriptions.vectors(kind, hop) for kind in ("user", "item")]
+        silent = [descriptions.without_text(kind, hop) for kind in ("user", "item")]
     finally:
         descriptions.close()
     found = {node: row for nodes, rows in stored for node, row in zip(nodes, rows, strict=True)}
     hint = f"python cli.py refine --hops {hop} --data {place.data} --workspace {place.folder}"
-    return in_order(found, place.arrays, f"Write what is missing: {hint}")
+    text = in_order(found, place.arrays, f"Write what is missing: {hint}")
+    # What a model makes of no text says nothing about a node; alignments know zero for it.
+    text[[node in silent[0] or node in silent[1] for node in place.arrays.nodes]] = 0
+    return text
 
 
 def _number(hop: str) -> int:
