@@ -97,7 +97,8 @@ def named(workspace: Path, name: str | None, digest: str) -> tuple[Path, dict[st
         )
     if name is None:
         raise UsageError(
-            f"No training run in {workspace}.", hint="Train one: python cli.py train --help"
+            f"No training run in {workspace}.",
+            hint=f"Train one: python cli.py train --data DATA --workspace {workspace}",
         )
     names = ", ".join(folder.name for folder, _ in known) or "none yet"
     raise UsageError(f"No finished run {name!r} in {workspace}.", hint=f"There are: {names}.")

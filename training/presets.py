@@ -111,7 +111,7 @@ def preset(name: str, data: str, backbone: str, align: str) -> Preset:
     """
     which, _, whose = name.partition(":")
     if which not in PRESETS:
-        raise unknown("preset", which, PRESETS)
+        raise unknown("preset", which, (*PRESETS, *(f"paper:{one}" for one in DATASETS)))
     if backbone not in BACKBONES:
         raise unknown("backbone", backbone, BACKBONES)
     if align not in ALIGNMENTS:

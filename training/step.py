@@ -12,6 +12,8 @@ from torch import Tensor
 from torch.optim import Adam, Optimizer, SparseAdam
 
 from errors import UsageError
+from training.backbones.base import Backbone
+from training.graph import Adjacency
 from training.group import Group
 from training.neighbours import Neighbours
 from training.recommender import Recommender
@@ -49,14 +51,24 @@ class Stepper:
 def stepper(
     model: Recommender, learning_rate: float, fanouts: tuple[int, ...], group: Group
 ) -> Stepper:
-    """Steps on the whole graph, or with `fanouts` on sampled neighbourhoods.
-
-    Raises UsageError for a backbone that cannot be sampled or another number of layers.
-    """
+    """Steps on the whole graph, or with `fanouts` on sampled neighbourhoods (see `walk`)."""
     parameters = list(model.parameters())
     if not fanouts:
         return Stepper(model, [Adam(parameters, lr=learning_rate)], None, group)
     body = model.backbone
+    neighbours = Neighbours(*walk(body, fanouts), fanouts)
+    dense = [parameter for parameter in parameters if parameter is not body.ego_Nd]
+    optimisers: list[Optimizer] = [SparseAdam([body.ego_Nd], lr=learning_rate)]
+    if dense:
+        optimisers.append(Adam(dense, lr=learning_rate))
+    return Stepper(model, optimisers, neighbours, group)
+
+
+def walk(body: Backbone, fanouts: tuple[int, ...]) -> tuple[Adjacency, Tensor]:
+    """What sampled steps of a backbone walk on.
+
+    Raises UsageError for a backbone that cannot be sampled or another number of layers.
+    """
     if body.walked is None:
         raise UsageError(
             f"--fanout: {type(body).__name__} needs the whole graph in every step: its losses or "
@@ -68,8 +80,4 @@ def stepper(
             f"--fanout has {len(fanouts)} numbers, and the backbone {body.layers} layers.",
             hint=f"Give one a layer: --fanout {','.join(['10'] * body.layers)}.",
         )
-    dense = [parameter for parameter in parameters if parameter is not body.ego_Nd]
-    optimisers: list[Optimizer] = [SparseAdam([body.ego_Nd], lr=learning_rate)]
-    if dense:
-        optimisers.append(Adam(dense, lr=learning_rate))
-    return Stepper(model, optimisers, Neighbours(*body.walked, fanouts), group)
+    return body.walked

@@ -19,6 +19,7 @@ from stores.datasets import Dataset, load_training
 from stores.workspace import claim, occupied
 from training import ann, serving
 from training.serving import Trained
+from verbs.places import must_be_folder, must_be_workspace, workspace_of
 
 BASELINES = ("pop", "ease", "text")
 PENALTIES = (10.0, 50.0, 100.0, 200.0, 400.0, 800.0)
@@ -48,9 +49,9 @@ def desk(
     """Open a run by name, the newest by default. Raises StoreError for one of other data."""
     settings = load({"chroma": chroma}, Path.cwd())
     server = chroma_server(settings)
-    if not data.is_dir():
-        raise UsageError(f"--data: {data} is not a folder.", hint="See: python cli.py data import")
-    folder = workspace or Path("workspace") / data.resolve().name
+    must_be_folder(data)
+    folder = workspace_of(data, workspace)
+    must_be_workspace(folder)
     with occupied(folder):
         loaded = load_training(data, folder / "split", settings.seed, partial(claim, folder))
         place, record = runs.named(folder, run, loaded.digest)

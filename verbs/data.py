@@ -35,7 +35,9 @@ def data_import(
     users: Annotated[Path | None, typer.Option(help="A file of users.")] = None,
     on_bad_rows: Annotated[str, typer.Option(help="error, or skip: counted and listed.")] = "error",
     encoding: Annotated[str, typer.Option(help="Of text files.")] = "utf-8",
-    min_rating: Annotated[float | None, typer.Option(help="Leave out lower ratings.")] = None,
+    min_rating: Annotated[
+        float | None, typer.Option(help="Leave out interactions rated lower, or not rated.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Turn CSV, JSONL, parquet, RecBole, RLMRec or Amazon reviews into a data folder."""
@@ -61,6 +63,12 @@ def data_import(
         min_rating=min_rating,
     )
     _tell_skipped(report.skipped, f", all listed in {out / 'skipped.csv'}")
+    if report.rated_lower:
+        said(
+            f"left out: {report.rated_lower} interactions, rated under {min_rating:g} or not at all"
+        )
+    if report.left_behind:
+        said(f"columns of interactions without use: {', '.join(report.left_behind)}")
     printed(
         {
             "out": str(out),
@@ -69,6 +77,8 @@ def data_import(
             "interactions": report.interactions,
             "splits": report.splits,
             "skipped": len(report.skipped),
+            "rated_lower": report.rated_lower,
+            "left_behind": list(report.left_behind),
         },
         as_json,
     )
@@ -107,6 +117,8 @@ def data_forget(
     settings = load({"chroma": chroma}, Path.cwd())
     told = forget(data, workspace_of(data, workspace), users, settings)
     printed(told, as_json)
+    if told["unknown"] and not told.get("calls"):
+        said(f"Nothing is known of {told['unknown']} of these users: are the ids right?")
     if told["still_in"]:
         said("Words of theirs still stand in the files under still_in: look there yourself.")
         raise typer.Exit(3)

@@ -35,10 +35,12 @@ from training.experiment import (
     device_of,
     means,
     paired,
+    recommender,
     train_seed,
     tune,
 )
 from training.group import ALONE, Group
+from training.step import walk
 from training.trainer import Epoch, Progress
 
 Text = NDArray[np.float32]
@@ -142,7 +144,8 @@ def stored_text(place: Ground, hop: str | None, file: Path | None) -> tuple[Text
     if not set(wanted) <= set(known):
         raise UsageError(
             f"--hop {hop}: the workspace {place.folder} has hops {', '.join(map(str, known))}.",
-            hint=f"Write more: python cli.py refine --hops {hop} --data {place.data}",
+            hint=f"Write more: python cli.py refine --hops {hop} --data {place.data} "
+            f"--workspace {place.folder}",
         )
     if hop != "all":
         return _hop(place, wanted[0])[None], f"hop{wanted[0]}"
@@ -207,6 +210,9 @@ def train(place: Ground, lesson: Lesson, text: Text, label: str, board: Board) -
     owner = _owner(place.arrays, spec, text, [device.type, task.group.size])
     name = f"{spec.backbone}-{spec.align}{'-shuffled' * spec.shuffled}-{label}-{owner[:8]}"
     folder = place.folder / "runs" / name
+    if spec.plan.fanouts:
+        # A refusal must leave no run behind.
+        walk(recommender(task, spec, seeds[0]).backbone, spec.plan.fanouts)
     outcomes, histories = [], {}
     for seed in seeds:
         board.say(f"{name}, seed {seed}")

@@ -21,6 +21,15 @@ def must_be_folder(data: Path) -> None:
         raise UsageError(f"--data: {data} is not a folder.", hint="See: python cli.py data import")
 
 
+def must_be_workspace(folder: Path) -> None:
+    """Raises UsageError for a folder that nothing was written to: to look must not make one."""
+    if not (folder / "workspace.json").exists():
+        raise UsageError(
+            f"{folder} is no workspace: nothing was refined or trained there.",
+            hint="Is --workspace right, and --data? Each data folder has a workspace of its own.",
+        )
+
+
 def workspace_of(data: Path, workspace: Path | None) -> Path:
     """The workspace that was named, or the data's own."""
     return workspace or Path("workspace") / data.resolve().name

@@ -43,7 +43,7 @@ def show_messages(found: Mapping[str, Any]) -> None:
                 "prompt": found["prompt"],
                 "node": f"{found['node']} at hop {found['hop']}",
                 "neighbours": ", ".join(found["neighbours"]),
-                "their texts": found["run"] or "none: no run described them yet",
+                "their texts": found["run"] or "none are in it",
                 "tokens": f"about {found['tokens']:,}, and at most {found['max_tokens']:,}"
                 " for the reply",
             }

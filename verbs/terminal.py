@@ -140,7 +140,9 @@ def show(summary: Summary, workspace: Path, hops: int) -> None:
     console, tally = Console(stderr=True), summary.tally
     table = Table(show_header=False, box=None, pad_edge=False)
     for name, value in {
-        "described": f"{summary.users} users, {summary.items} items, {hops} hops",
+        "to describe" if summary.stopped else "described": (
+            f"{summary.users} users, {summary.items} items, {hops} hops"
+        ),
         "nodes per hop": ", ".join(map(str, summary.nodes)),
         "calls": f"{tally.calls} new, {tally.cached} from the ledger, {tally.retried} retried",
         "replies": f"{tally.repaired} repaired, {tally.fallback} fallback, {tally.failed} failed",
@@ -170,6 +172,7 @@ def complain(error: HopscribeError) -> None:
         error.message + (f"\n{error.hint}" if error.hint else ""),
         highlight=False,
         markup=False,
+        emoji=False,
         soft_wrap=True,
     )
 

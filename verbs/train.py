@@ -15,7 +15,7 @@ RunName = Annotated[
 ]
 Top = Annotated[int, typer.Option("--top", "-k", min=1, help="How many.")]
 Ann = Annotated[
-    bool, typer.Option("--ann", help="Search approximately, by an index made once (extra [ann]).")
+    bool, typer.Option("--ann", help="Search approximately, by an index made once (extra: ann).")
 ]
 Hop = Annotated[
     str | None, typer.Option(help="Whose texts: a hop, or all; the last one by default.")
@@ -104,6 +104,10 @@ def train(
     )
     with joined() as group, learning.ground(data, workspace, chroma, group) as place:
         text, label = learning.no_text(place), "no-text"
+        if embeddings is not None and hop is not None:
+            raise UsageError(
+                "--hop chooses among the workspace's texts: leave it or --embeddings out."
+            )
         if align != "none":
             text, label = learning.text_of(place, hop, embeddings)
         lesson = learning.Lesson(spec, list(range(seeds)), device, fresh, tune)

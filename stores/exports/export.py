@@ -107,18 +107,19 @@ def _hops(stored: Descriptions | None, asked: Asked, workspace: Path) -> list[in
             return []
         raise UsageError(
             f"The workspace {workspace} has no descriptions to export.",
-            hint="Write them first: python cli.py refine",
+            hint=f"Write them first: python cli.py refine --data DATA --workspace {workspace}",
         )
     known = sorted({hop for _, hop in stored.layers()}) if layered else stored.hops()
     if not known:
         raise UsageError(
             f"No hop of the workspace {workspace} has descriptions of both users and items.",
-            hint="Write them: python cli.py refine",
+            hint=f"Write them: python cli.py refine --data DATA --workspace {workspace}",
         )
     if asked.hop is not None and asked.hop not in known:
         raise UsageError(
             f"--hop {asked.hop}: the workspace {workspace} has hops {', '.join(map(str, known))}.",
-            hint=f"Write more: python cli.py refine --hops {asked.hop}",
+            hint=f"Write more: python cli.py refine --hops {asked.hop} --data DATA "
+            f"--workspace {workspace}",
         )
     if asked.hop is not None:
         return [asked.hop]

@@ -113,7 +113,8 @@ def _layer(stored: Descriptions | None, kind: str, hop: int, ids: Iterable[str])
         shown = ", ".join(missing[:3]) + (", …" if len(missing) > 3 else "")
         raise DataError(
             f"{len(missing)} of {len(wanted)} {kind}s have no description at hop {hop}: {shown}.",
-            hint=f"Write them: python cli.py refine --hops {hop} (without --limit).",
+            hint=f"Write them: python cli.py refine --hops {hop}, with the same --data and "
+            "--workspace and without --limit.",
         )
     order = [place[node] for node in wanted]
     return Layer(hop, [rows[row] for row in order], vectors[order])

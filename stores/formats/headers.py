@@ -73,7 +73,7 @@ def exact(kind: str, columns: Sequence[str]) -> dict[str, str]:
 
 
 def check_asked(kind: str, name: str, columns: Sequence[str], asked: Mapping[str, str]) -> None:
-    """Refuse a --columns entry that names a column the file does not have."""
+    """Refuse a --column that names a column the file does not have."""
     for ours, theirs in asked.items():
         # Items and users files may spell an id in their own way, so only interactions must obey.
         binding = ours in FIELDS[kind] and (kind == "interactions" or ours not in IDS[kind])
@@ -86,7 +86,7 @@ def check_ids(kind: str, name: str, columns: Sequence[str], found: Mapping[str, 
         if ours not in found:
             raise DataError(
                 f"{name} has no column {ours}.",
-                hint=f"{its(columns)} Say which it is: data import --columns {ours}=NAME.",
+                hint=f"{its(columns)} Say which it is: data import --column {ours}=NAME.",
             )
 
 

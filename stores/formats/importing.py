@@ -32,6 +32,8 @@ class ImportReport:
     splits: dict[str, int] | None
     skipped: tuple[BadRow, ...]
     out: Path
+    rated_lower: int = 0
+    left_behind: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,9 +144,12 @@ def found(src: Path, format: str) -> Sources:
 def write(folder: Path, files: Sources, wishes: Wishes) -> ImportReport:
     items, users = wishes.entities("items", files.items), wishes.entities("users", files.users)
     kept = Kept()
+    left_behind: dict[str, None] = {}
     with InteractionWriter(folder / "interactions.parquet") as writer:
         for path, part in files.interactions:
-            for row in rows(wishes.table(path), (users, items), kept, wishes):
+            table = wishes.table(path)
+            left_behind |= dict.fromkeys(wishes.spelling.useless("interactions", table.columns))
+            for row in rows(table, (users, items), kept, wishes):
                 keep(row, part or row.split, kept)
                 writer.add(row)
     if not kept.first:
@@ -154,7 +159,8 @@ def write(folder: Path, files: Sources, wishes: Wishes) -> ImportReport:
     write_entities(folder / "items.parquet", "item_id", items.values())
     write_entities(folder / "users.parquet", "user_id", users.values())
     splits = write_split(folder, files, kept, wishes)
-    return ImportReport(len(users), len(items), len(kept.first), splits, (), folder)
+    lower, behind = len(kept.dropped), tuple(left_behind)
+    return ImportReport(len(users), len(items), len(kept.first), splits, (), folder, lower, behind)
 
 
 def rows(

@@ -61,9 +61,13 @@ def interactions(
 
 def stranger(row: Row, users: Container[str] | None, items: Container[str] | None) -> str | None:
     if items is not None and row.item not in items:
-        return f"unknown id: item_id {row.item!r} is not in the items file"
+        return (
+            f"unknown id: item_id {row.item!r} is not in the items file (a row with its id will do)"
+        )
     if users is not None and row.user not in users:
-        return f"unknown id: user_id {row.user!r} is not in the users file"
+        return (
+            f"unknown id: user_id {row.user!r} is not in the users file (a row with its id will do)"
+        )
     return None
 
 

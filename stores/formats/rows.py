@@ -79,6 +79,11 @@ class Spelling:
             return headers.exact(kind, columns)
         return headers.matched(kind, columns, self.asked)
 
+    def useless(self, kind: str, columns: tuple[str, ...] | None) -> list[str]:
+        """The columns that nothing is read from; none where every record brings its own."""
+        read = set(self.matched(kind, columns or ()).values())
+        return [column for column in columns or () if column not in read]
+
 
 def cleaned(kind: str, table: Table, spelling: Spelling, bad: OnBad) -> Iterator[Any]:
     """Rows of one kind; columns are matched once for every set of keys that comes along."""
