@@ -180,6 +180,7 @@ def test_to_forget_twice_changes_nothing(at):
     left = node_hops(at)
     again = forget(at)
     assert (again.code, again.summary["calls"], again.summary["unknown"]) == (0, 0, 1)
+    assert "Nothing is known of 1 of these users" in again.err
     assert node_hops(at) == left
 
 

@@ -139,6 +139,13 @@ def test_another_encoding_is_read_when_named(tmp_path):
 def test_interactions_rated_too_low_or_not_at_all_are_dropped(tmp_path):
     src = put(tmp_path / "a.csv", "user_id,item_id,rating\na,x,5\na,y,3\nb,y,\n")
     assert bare(src, tmp_path / "out", min_rating=4) == [("a", "x")]
+    assert import_data(src, tmp_path / "again", min_rating=4).rated_lower == 2
+
+
+def test_columns_of_interactions_that_nothing_is_read_from_are_told(tmp_path):
+    src = put(tmp_path / "a.csv", "user_id,helpful,item_id,title,stars\na,3,x,A book,5\n")
+    report = import_data(src, tmp_path / "out", columns={"rating": "stars"})
+    assert report.left_behind == ("helpful", "title")
 
 
 def test_a_split_file_may_name_what_the_rating_dropped(tmp_path):

@@ -5,7 +5,11 @@ import json
 import numpy as np
 import pytest
 
+from stores.arrays import load_arrays
+from stores.descriptions import Descriptions, row_of
+from stores.rows import Outcome
 from tests.worlds import make
+from verbs.learning import Ground, stored_text
 
 CUTOFFS = [f"{name}@{k}" for name in ("recall", "ndcg") for k in (5, 10, 20)]
 QUICK = ("--epochs", "7", "--batch", "64", "--json")
@@ -188,6 +192,7 @@ def test_an_explanation_leads_through_the_training_graph(cli, tmp_path):
         (["train", "--tune"], "contrastive, generative"),
         (["train", "--device", "cuda:7"], "--device auto"),
         (["train", "--align", "contrastive", "--embeddings", "nowhere.npz"], "nowhere.npz"),
+        (["train", "--align", "fusion", "--hop", "1", "--embeddings", "x.npz"], "leave it or"),
         (["evaluate", "lightgcn"], "none yet"),
         (["recommend", "u3"], "python cli.py train"),
     ],
@@ -196,6 +201,40 @@ def test_what_cannot_be_trained_is_told_in_one_message_with_exit_2(cli, tmp_path
     done = cli(*words, "--data", make(tmp_path / "data"))
     assert done.code == 2
     assert told in done.err and "Traceback" not in done.err
+
+
+def test_a_verb_that_looks_makes_no_workspace(cli, tmp_path):
+    place = ["--data", make(tmp_path / "data"), "--workspace", tmp_path / "mistyped"]
+    for words in (["recommend", "u3"], ["similar", "i1"], ["explain", "u3", "i1"]):
+        done = cli(*words, *place)
+        assert done.code == 2 and "is no workspace" in done.err
+    assert not (tmp_path / "mistyped").exists()
+
+
+def test_a_refused_training_leaves_no_run(cli, tmp_path):
+    place = ["--data", make(tmp_path / "data"), "--workspace", tmp_path / "ws"]
+    assert cli("train", *place, "--fanout", "3,2").code == 2
+    assert cli("train", *place, "--fanout", "3,2,1", "--backbone", "sgl").code == 2
+    assert not (tmp_path / "ws" / "runs").exists()
+
+
+def test_a_node_that_nothing_could_be_said_of_has_no_text_to_train_with(tmp_path):
+    data, folder = make(tmp_path / "data"), tmp_path / "ws"
+    arrays = load_arrays(data, folder / "split", 0)
+    stored = Descriptions(folder / "chroma")
+    vectors = np.eye(len(arrays.nodes), dtype=np.float32)
+    outcomes = [
+        Outcome(node, 0, "written", 1, "", "", "", "" if node == "user:u3" else "Likes tea.")
+        for node in arrays.nodes
+    ]
+    for kind in ("user", "item"):
+        mine = [row for row, node in enumerate(arrays.nodes) if node.startswith(kind)]
+        stored.write(kind, 0, [row_of(outcomes[row], "r") for row in mine], vectors[mine], "e")
+    stored.close()
+    text, label = stored_text(Ground(folder, data, arrays), "0", None)
+    silent = arrays.nodes.index("user:u3")
+    vectors[silent] = 0
+    assert label == "hop0" and np.array_equal(text[0], vectors)
 
 
 def test_unknown_users_and_items_are_told_with_known_ones(cli, tmp_path):

@@ -51,7 +51,7 @@ def desk(
     server = chroma_server(settings)
     must_be_folder(data)
     folder = workspace_of(data, workspace)
-    must_be_workspace(folder)
+    must_be_workspace(folder, data)
     with occupied(folder):
         loaded = load_training(data, folder / "split", settings.seed, partial(claim, folder))
         place, record = runs.named(folder, run, loaded.digest)

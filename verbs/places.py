@@ -21,12 +21,13 @@ def must_be_folder(data: Path) -> None:
         raise UsageError(f"--data: {data} is not a folder.", hint="See: python cli.py data import")
 
 
-def must_be_workspace(folder: Path) -> None:
+def must_be_workspace(folder: Path, data: Path) -> None:
     """Raises UsageError for a folder that nothing was written to: to look must not make one."""
     if not (folder / "workspace.json").exists():
         raise UsageError(
             f"{folder} is no workspace: nothing was refined or trained there.",
-            hint="Is --workspace right, and --data? Each data folder has a workspace of its own.",
+            hint="Are --data and --workspace right? Then train first: python cli.py train --data "
+            f"{data} --workspace {folder}",
         )
 
 
