@@ -26,8 +26,8 @@ def show_list(found: Mapping[str, Any]) -> None:
             where = prompt.get("place", "") if ref == now else "used before"
             line = (f"{one['calls']:,}", spent, f"{one['nodes']:,}", f"{one['fallback']:,}")
             rows.append((name, version, digest, where, *line))
-    columns = ("prompt", "version", "digest", "from", "calls", "cost", "nodes", "fallback")
-    show(table(columns, rows, right="version, calls, cost, nodes, fallback"))
+    columns = ("prompt", "version", "digest", "from", "calls", "cost", "outcomes", "fallback")
+    show(table(columns, rows, right="version, calls, cost, outcomes, fallback"))
 
 
 def show_file(found: Mapping[str, Any]) -> None:

@@ -109,7 +109,7 @@ def show_node(found: Mapping[str, Any]) -> None:
 def show_stats(found: Mapping[str, Any]) -> None:
     """A table for each thing that was summed up by."""
     parts: list[RenderableType] = []
-    columns = ("calls", "in", "out", "cost", "p50", "p95", "repairs", "nodes", "fallback")
+    columns = ("calls", "in", "out", "cost", "p50", "p95", "repairs", "outcomes", "fallback")
     for by, rows in found.items():
         if not isinstance(rows, list):
             continue
