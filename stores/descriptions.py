@@ -154,7 +154,12 @@ class Descriptions:
 
     def without_text(self, kind: str, hop: int) -> set[str]:
         """The nodes of which nothing could be said: their embedding is that of no text."""
-        return {node for node, text in self.texts(kind, hop).items() if text == NOTHING}
+        return {
+            node
+            for page in self._pages(kind, hop, ["documents"])
+            for node, text in zip(page["ids"], page["documents"], strict=True)
+            if text == NOTHING
+        }
 
     def rows(self, kind: str, hop: int) -> list[Row]:
         """Every row of a kind at a hop, sorted by node."""

@@ -201,6 +201,9 @@ def train(place: Ground, lesson: Lesson, text: Text, label: str, board: Board) -
     task, spec, seeds = task_of(place, text, lesson.device), lesson.spec, lesson.seeds
     if lesson.tune:
         spec = _tuned(task, spec, seeds[0], board)
+    if spec.plan.fanouts:
+        # Before anything is written: a refusal must leave no run behind.
+        walk(recommender(task, spec, seeds[0]).backbone, spec.plan.fanouts)
     if task.group.rank:
         for seed in seeds:
             progress = Progress.from_dict(task.group.shared(None))
@@ -210,9 +213,6 @@ def train(place: Ground, lesson: Lesson, text: Text, label: str, board: Board) -
     owner = _owner(place.arrays, spec, text, [device.type, task.group.size])
     name = f"{spec.backbone}-{spec.align}{'-shuffled' * spec.shuffled}-{label}-{owner[:8]}"
     folder = place.folder / "runs" / name
-    if spec.plan.fanouts:
-        # A refusal must leave no run behind.
-        walk(recommender(task, spec, seeds[0]).backbone, spec.plan.fanouts)
     outcomes, histories = [], {}
     for seed in seeds:
         board.say(f"{name}, seed {seed}")
