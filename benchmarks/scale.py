@@ -35,7 +35,7 @@ class Measured:
     chroma_memory_per_row: float = 2_800
     # benchmarks.growth_refine --hops 1 --per-user 100, from 300,000 to 1,000,000: growth
     # of the peak by interaction, and the graph by edge, its review included.
-    refine_memory_per_interaction: float = 726
+    refine_memory_per_interaction: float = 758
     graph_memory_per_edge: float = 520
     # benchmarks.growth at 3 and 10 million: memory by interaction, and a step over the whole graph.
     training_memory_per_interaction: float = (2.52 - 1.51) * GIB / 7e6
