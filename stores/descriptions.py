@@ -152,15 +152,6 @@ class Descriptions:
             for node, text in zip(page["ids"], page["documents"], strict=True)
         }
 
-    def without_text(self, kind: str, hop: int) -> set[str]:
-        """The nodes of which nothing could be said: their embedding is that of no text."""
-        return {
-            node
-            for page in self._pages(kind, hop, ["documents"])
-            for node, text in zip(page["ids"], page["documents"], strict=True)
-            if text == NOTHING
-        }
-
     def rows(self, kind: str, hop: int) -> list[Row]:
         """Every row of a kind at a hop, sorted by node."""
         found = [row for some in self.batches(kind, hop) for row in some]
@@ -193,12 +184,17 @@ class Descriptions:
         return [rows[at] for at in order], self._units(kind, hop, page)[order]
 
     def vectors(self, kind: str, hop: int) -> tuple[list[str], NDArray[np.float32]]:
-        """Nodes, sorted, and their embeddings, shape (nodes, dim)."""
+        """Nodes, sorted, and their embeddings, shape (nodes, dim).
+
+        Zero for a node of which nothing could be said: what an embedder makes of no text says
+        nothing about it.
+        """
         nodes = self.nodes(kind, hop)
         place = {node: row for row, node in enumerate(nodes)}
         vectors = np.empty((0, 0), dtype=np.float32)
-        for page in self._pages(kind, hop, ["embeddings"]):
+        for page in self._pages(kind, hop, ["documents", "embeddings"]):
             some = self._units(kind, hop, page)
+            some[[text == NOTHING for text in page["documents"]]] = 0
             if not len(vectors):
                 vectors = np.zeros((len(nodes), some.shape[1]), dtype=np.float32)
             vectors[[place[node] for node in page["ids"]]] = some

@@ -96,6 +96,8 @@ def similar(at: Desk, item: str, count: int, by: str, approximate: bool) -> dict
     if by == "text":
         order, rows, hop = _texts_of_items(at)
         row = order.index(item) if item in order else _missing(item, hop)
+        if not rows[row].any():
+            _missing(item, hop)
     if approximate:
         rows = serving.unit(rows)
         index = _index(at, "cosine", rows, rows)

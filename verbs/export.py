@@ -5,7 +5,6 @@ from typing import Annotated
 
 import typer
 
-from errors import UsageError
 from verbs.flags import SAMPLE, AsJson, Chroma, Data, Workspace, printed
 
 app = typer.Typer()
@@ -35,11 +34,11 @@ def export(
     from stores.exports.export import Asked, exported
     from stores.exports.material import load
     from stores.workspace import claim, occupied
+    from verbs.places import must_be_folder, workspace_of
 
     settings = load_settings({"chroma": chroma}, Path.cwd())
-    if not data.is_dir():
-        raise UsageError(f"--data: {data} is not a folder.", hint="See: python cli.py data import")
-    folder = workspace or Path("workspace") / data.resolve().name
+    must_be_folder(data)
+    folder = workspace_of(data, workspace)
     with occupied(folder):
         loaded = load(data, folder / "split", settings.seed, partial(claim, folder))
         found = exported(Asked(format, out, hop, run), folder, loaded, chroma_server(settings))

@@ -42,6 +42,7 @@ from training.experiment import (
 from training.group import ALONE, Group
 from training.step import walk
 from training.trainer import Epoch, Progress
+from verbs.places import must_be_folder, workspace_of
 
 Text = NDArray[np.float32]
 
@@ -83,9 +84,8 @@ def ground(
     """Hold the workspace and load the data with its settled split; rank 0 does it for a group."""
     settings = load({"chroma": chroma}, Path.cwd())
     server = chroma_server(settings)
-    if not data.is_dir():
-        raise UsageError(f"--data: {data} is not a folder.", hint="See: python cli.py data import")
-    folder = workspace or Path("workspace") / data.resolve().name
+    must_be_folder(data)
+    folder = workspace_of(data, workspace)
     if group.rank:
         yield Ground(folder, data, _shared_arrays(group), server, group)
         return
@@ -164,15 +164,11 @@ def _hop(place: Ground, hop: int) -> Text:
     descriptions = Descriptions(place.folder / "chroma", place.chroma)
     try:
         stored = [descriptions.vectors(kind, hop) for kind in ("user", "item")]
-        silent = [descriptions.without_text(kind, hop) for kind in ("user", "item")]
     finally:
         descriptions.close()
     found = {node: row for nodes, rows in stored for node, row in zip(nodes, rows, strict=True)}
     hint = f"python cli.py refine --hops {hop} --data {place.data} --workspace {place.folder}"
-    text = in_order(found, place.arrays, f"Write what is missing: {hint}")
-    # What a model makes of no text says nothing about a node; alignments know zero for it.
-    text[[node in silent[0] or node in silent[1] for node in place.arrays.nodes]] = 0
-    return text
+    return in_order(found, place.arrays, f"Write what is missing: {hint}")
 
 
 def _number(hop: str) -> int:

@@ -18,6 +18,7 @@ from stores.embedders import Embedder, open_embedder
 from stores.workspace import must_own
 from training import serving
 from training.serving import Floats, Ints, Trained
+from verbs.places import must_be_folder, workspace_of
 from viewer.meaning import Meaning
 from viewer.sources import Reason, Sources
 
@@ -28,9 +29,8 @@ def sources(data: Path, workspace: Path | None, embedder: str | None) -> Sources
     Whether the workspace belongs to other data is told when the data is loaded (StoreError).
     """
     settings = load({"embedder": embedder}, Path.cwd())
-    if not data.is_dir():
-        raise UsageError(f"--data: {data} is not a folder.", hint="See: python cli.py data import")
-    folder = workspace or Path("workspace") / data.resolve().name
+    must_be_folder(data)
+    folder = workspace_of(data, workspace)
     return Sources(
         folder,
         partial(_loaded, data, folder, settings.seed),
