@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 # Logits held at a time: what fits a CPU's cache, and what an accelerator needs to be busy.
-CHUNK_CPU, CHUNK_DEVICE = 2**20, 2**27
+CHUNK_CPU, CHUNK_DEVICE = 2**18, 2**27
 # Logits up to here may be summed as they are: a billion e^50 are a float, and so is e^-50.
 FLAT = 50.0
 
@@ -106,10 +106,13 @@ class _LogPartition(torch.autograd.Function):
             rows.to(kind) for rows in (anchor_BD, keys_KD, scaled_KD, ones_K)
         )
         cells = CHUNK_DEVICE if anchor_BD.is_cuda else CHUNK_CPU * (4 if half else 1)
-        chunk = max(1, cells // len(keys_KD))
+        chunk = min(max(1, cells // len(keys_KD)), len(anchor_BD))
+        # One buffer for all chunks: taking fresh memory costs as much as the product that fills it.
+        buffer_cK = low_BD.new_empty(chunk, len(keys_KD))
         for start in range(0, len(anchor_BD), chunk):
             some = slice(start, start + chunk)
-            logits_bK = low_BD[some] @ low_KD.T
+            low_bD = low_BD[some]
+            logits_bK = torch.mm(low_bD, low_KD.T, out=buffer_cK[: len(low_bD)])
             top_b = logits_bK.new_zeros(()) if flat else logits_bK.amax(-1)
             if not flat:
                 logits_bK.sub_(top_b.unsqueeze(-1))

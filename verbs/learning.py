@@ -40,6 +40,7 @@ from training.experiment import (
     tune,
 )
 from training.group import ALONE, Group
+from training.half import must_pay
 from training.step import walk
 from training.trainer import Epoch, Progress
 from verbs.places import must_be_folder, workspace_of
@@ -195,6 +196,8 @@ def train(place: Ground, lesson: Lesson, text: Text, label: str, board: Board) -
     Ranks other than 0 only take part, and return nothing.
     """
     task, spec, seeds = task_of(place, text, lesson.device), lesson.spec, lesson.seeds
+    if spec.half:
+        must_pay(task.graph.user_P.device)
     if lesson.tune:
         spec = _tuned(task, spec, seeds[0], board)
     if spec.plan.fanouts:
