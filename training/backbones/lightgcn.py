@@ -21,7 +21,7 @@ def walk(
     mirrored_E = value_E
     if keep < 1:
         value_E = dropped(value_E, keep)
-        mirrored_E = value_E[adjacency.mirror_E]
+        mirrored_E = value_E.index_select(0, adjacency.mirror_E)
     hop, read = tap(0, ego_Nd)
     yield read
     for layer in range(1, layers + 1):
