@@ -48,10 +48,8 @@ def thinned(graph, keep):
     matrix = matrix_of(graph)
     entries = matrix.nonzero().tolist()
     found = torch.zeros_like(matrix)
-    fours = torch.empty(-(-len(entries) // 4), dtype=torch.int64).random_(-(2**63), None)
-    draws = (fours.view(torch.int16)[: len(entries)].double() + 2**15) / 2**16
-    for (row, col), draw in zip(entries, draws.tolist(), strict=True):
-        found[row, col] = matrix[row, col] * (draw < round(keep * 2**16) / 2**16)
+    for (row, col), draw in zip(entries, torch.rand(len(entries)).tolist(), strict=True):
+        found[row, col] = matrix[row, col] * (draw < keep)
     return found
 
 

@@ -1,7 +1,5 @@
 """Sampled neighbourhoods: unbiased, exact where nothing is left out, and cheap in wide graphs."""
 
-import statistics
-
 import pytest
 import torch
 
@@ -178,10 +176,7 @@ def test_a_sampled_step_moves_only_the_rows_that_it_read():
 
 @pytest.mark.parametrize("align", ALIGNMENTS)
 def test_the_sample_is_learnt_about_as_well_as_with_the_whole_graph(tmp_path, align):
-    """Mean validation Recall@20 of two seeds, whose own deviation is .025.
-
-    An item has some eight neighbours, of which at most five are drawn.
-    """
+    """Validation Recall@20; an item has some eight neighbours, of which at most five are drawn."""
     torch.set_default_dtype(torch.float32)
     arrays = load_arrays(SAMPLE, tmp_path, 0)
     found = [recall(arrays, align, fanouts) for fanouts in ((), (5, 2, 1))]
@@ -197,8 +192,7 @@ def recall(arrays, align, fanouts):
     task = Task.of(users, items, parts, text_HNT, torch.device("cpu"))
     plan = Plan(epochs=31, batch=256, learning_rate=0.01, patience=99, fanouts=fanouts)
     spec = Spec(align=align, backbone_options={"dim": 16}, plan=plan)
-    outcomes = [train_seed(task, spec, seed, Progress(), lambda _: None)[0] for seed in range(2)]
-    return statistics.mean(outcome.val["recall@20"] for outcome in outcomes)
+    return train_seed(task, spec, 0, Progress(), lambda _: None)[0].val["recall@20"]
 
 
 # The verb
