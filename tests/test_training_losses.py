@@ -121,6 +121,13 @@ def test_the_size_of_a_chunk_changes_nothing(monkeypatch, held):
     slow.agree(log_partition(anchors, keys, times, key_times), whole, (anchors, keys))
 
 
+def test_the_log_partition_of_no_anchor_is_nothing():
+    anchors, keys = rows(3)[:0].detach().requires_grad_(), rows(9)
+    total = log_partition(anchors, keys)
+    total.backward()
+    assert total == 0 and not keys.grad.any()
+
+
 def test_the_gradients_of_log_partition_are_those_of_finite_differences():
     anchors, keys = rows(4, 3, seed=1), rows(5, 3, seed=2)
     times, key_times = torch.tensor([1.0, 2, 1, 5]), torch.tensor([3.0, 1, 1, 2, 1])
@@ -136,7 +143,7 @@ def test_info_nce_in_bfloat16_is_a_little_coarser_and_gives_and_learns_in_its_in
 ):
     torch.set_default_dtype(torch.float32)
     torch.manual_seed(0)
-    monkeypatch.setattr(losses, "CHUNK_CPU", held)
+    monkeypatch.setattr(losses, "CHUNK_CPU_HALF", held)
     one, two, keys = (torch.randn(n, 8, requires_grad=True) for n in (50, 50, 90))
     times = (torch.arange(1.0, 51), torch.arange(1.0, 91)) if counts else ()
     exact, coarse = (info_nce(one, two, keys, 0.2, *times, half=half) for half in (False, True))

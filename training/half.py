@@ -1,7 +1,7 @@
 """Whether `--half` pays on this CPU, found out by trying.
 
 With instructions for bfloat16 the products of a contrast take half the time of float32; without
-them they are computed in software and take more than ten times as long.
+them they are computed in software and take many times as long.
 """
 
 import time
