@@ -43,7 +43,9 @@ def world(nodes: int, draw: random.Random) -> Dataset:
         for user in users
         for n in sorted(draw.sample(range(count), min(10, count)))
     ]
-    return Dataset("big", "big", "product", "English", users, items, tuple(rows), {}, "ratio")
+    return Dataset(
+        "big", "big", "big", "product", "English", users, items, tuple(rows), {}, "ratio"
+    )
 
 
 def said(draw: random.Random) -> str:

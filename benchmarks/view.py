@@ -77,7 +77,8 @@ def make(workspace: Path, rows: int, nodes: int) -> None:
     test = {"recall@20": 0.1, "ndcg@20": 0.1}
     seed = {"seed": 0, "epochs": 1, "best_epoch": 1, "epoch_seconds": 1.0, "test": test}
     told = {"backbone": "lightgcn", "align": "none", "hop": "no-text", "device": "cpu"}
-    record = {"name": folder.name, "digest": "big", "finished": "2026", "seeds": [seed], **told}
+    told |= {"name": folder.name, "settled": "big", "finished": "2026"}
+    record = {**told, "seeds": [seed]}
     runs.write_record(folder, record)
 
 

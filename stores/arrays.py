@@ -19,10 +19,14 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Arrays:
-    """Sorted ids, and the pairs of each part, shape (P, 2): rows of `users` and of `items`."""
+    """Sorted ids, and the pairs of each part, shape (P, 2): rows of `users` and of `items`.
+
+    `digest` names the data, `settled` the data with its split.
+    """
 
     name: str
     digest: str
+    settled: str
     users: list[str]
     items: list[str]
     train: Ints
@@ -54,14 +58,22 @@ def load_arrays(
         if not parts[part]:
             raise DataError(
                 f"The split of {source.name} has no {part} interactions.",
-                hint="Make another: python cli.py data split --data DIR --force.",
+                hint="Make another, of more data or by another scheme: "
+                "python cli.py data split --data DIR --force --scheme leave-one-out.",
             )
     found = {
         part: np.array([(user_rows[u], item_rows[i]) for u, i in pairs], dtype=np.int64)
         for part, pairs in parts.items()
     }
     return Arrays(
-        source.name, whole.content, users, items, found["train"], found["val"], found["test"]
+        name=source.name,
+        digest=whole.content,
+        settled=whole.settled,
+        users=users,
+        items=items,
+        train=found["train"],
+        val=found["val"],
+        test=found["test"],
     )
 
 
@@ -84,6 +96,8 @@ def in_order(found: Mapping[str, Floats], arrays: Arrays, hint: str) -> Floats:
             f"Text embeddings have different widths: {_some(widths)}.",
             hint="Embed users and items with one embedder.",
         )
+    if not widths[0]:
+        raise DataError("Text embeddings have no numbers in them: their width is 0.", hint=hint)
     text = np.empty((len(arrays.nodes), widths[0]), dtype=np.float32)
     for row, node in enumerate(arrays.nodes):
         text[row] = found[node]

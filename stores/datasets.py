@@ -45,6 +45,8 @@ class User:
 class Dataset:
     name: str
     digest: str
+    # Names the data with its split, where `digest` names the data alone.
+    settled: str
     domain: str | None
     language: str | None
     users: dict[str, User]
@@ -75,6 +77,7 @@ def load_training(
     return Dataset(
         name=source.name,
         digest=found.content,
+        settled=found.settled,
         domain=source.about.get("domain"),
         language=source.about.get("language"),
         users={id: User(id, one.texts) for id, one in sorted(source.users.items())},

@@ -8,10 +8,12 @@ FOLDER         RLMRec's usr_emb_np.pkl and itm_emb_np.pkl: rows in the order of 
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from errors import DataError
 from stores.arrays import Arrays, Floats, in_order
@@ -53,7 +55,7 @@ def _from_npz(path: Path) -> Mapping[str, Floats]:
         names = [f"{kind}:{id}" for id in ids.astype(str).tolist()]
         if len(set(names)) < len(names):
             raise _doubled(path)
-        found |= dict(zip(names, rows.astype(np.float32), strict=True))
+        found |= dict(zip(names, _real(rows), strict=True))
     return found
 
 
@@ -94,9 +96,16 @@ def _from_pickles(folder: Path, data: Path) -> Mapping[str, Floats]:
 
 def _numbers(path: Path) -> Floats:
     try:
-        return np.asarray(read_pickle(path), dtype=np.float32)
+        return _real(np.asarray(read_pickle(path)))
     except (ValueError, TypeError) as error:
         raise DataError(f"{path.name} is no table of numbers: {error}.", hint=HINT) from error
+
+
+def _real(rows: NDArray[Any]) -> Floats:
+    """As float32. NumPy would drop imaginary parts with a warning only."""
+    if np.iscomplexobj(rows):
+        raise ValueError("the embeddings are complex numbers")
+    return rows.astype(np.float32)
 
 
 READERS: dict[str, Callable[[Path], Mapping[str, Floats]]] = {

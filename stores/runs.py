@@ -2,12 +2,13 @@
 
 run.json          settings, data, results: everything but numbers by the thousand
 embeddings.npz    node embeddings of the first seed, with the ids they belong to
-seed-<n>/         checkpoint and epochs of a seed
+seed-<n>/         checkpoint and epochs of a seed; of a try of --tune there is nothing else
 curves.png        loss and validation by epoch;  events.* for TensorBoard in seed-<n>/
 """
 
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,13 +39,14 @@ def write_record(folder: Path, record: dict[str, Any]) -> None:
 
 
 def read_record(folder: Path) -> dict[str, Any]:
-    """Raises StoreError where run.json is missing or damaged."""
+    """Raises StoreError where run.json is missing or damaged, or an older Hopscribe wrote it."""
     path = folder / RUN
+    hint = "Repeat the command that trained it: what its checkpoints hold is not trained again."
     try:
         record = json.loads(path.read_text("utf-8"))
-        record["finished"], record["digest"]
+        record["name"], record["finished"], record["settled"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise StoreError(f"{path} is no record of a training run: {error}.") from error
+        raise StoreError(f"{path} is no record of a training run: {error}.", hint) from error
     return dict(record)
 
 
@@ -72,29 +74,39 @@ def read_embeddings(folder: Path, users: Sequence[str], items: Sequence[str]) ->
     return found
 
 
+def _folders(workspace: Path) -> list[Path]:
+    return sorted(path.parent for path in (workspace / "runs").glob(f"*/{RUN}"))
+
+
 def finished(workspace: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """Finished runs, the newest first."""
-    folders = (path.parent for path in (workspace / "runs").glob(f"*/{RUN}"))
-    records = [(folder, read_record(folder)) for folder in folders]
+    """Finished runs with a record that can be read, the newest first."""
+    records = []
+    for folder in _folders(workspace):
+        with suppress(StoreError):
+            records.append((folder, read_record(folder)))
     done = [(folder, record) for folder, record in records if record["finished"]]
     yield from sorted(done, key=lambda one: str(one[1]["finished"]), reverse=True)
 
 
-def named(workspace: Path, name: str | None, digest: str) -> tuple[Path, dict[str, Any]]:
-    """The run of this name, or the newest of the data as it is, which `digest` names.
+def named(workspace: Path, name: str | None, settled: str) -> tuple[Path, dict[str, Any]]:
+    """The run of this name, or the newest of the data as it is, with its split: `settled`.
 
-    Raises UsageError where there is none, StoreError where the data has changed since.
+    Raises UsageError where there is none, StoreError where the data or its split has changed since,
+    or the record is damaged.
     """
     known = list(finished(workspace))
     wanted = [one for one in known if name in (None, one[0].name)]
     for folder, record in wanted:
-        if record["digest"] == digest:
+        if record["settled"] == settled:
             return folder, record
     if wanted:
         raise StoreError(
-            f"The run {wanted[0][0].name} was trained on the data as it was then; it has changed.",
+            f"The run {wanted[0][0].name} was trained on other data or another split.",
             hint="Train again: what it learnt does not fit the split of today.",
         )
+    for folder in _folders(workspace):
+        if name in (None, folder.name):
+            read_record(folder)
     if name is None:
         raise UsageError(
             f"No training run in {workspace}.",

@@ -45,9 +45,13 @@ class Timed(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """A split and where it comes from; `change` says how the data changed since it was recorded."""
+    """A split, the hash of each part, and where it comes from.
+
+    `change` says how the data changed since the split was recorded.
+    """
 
     parts: Split
+    hashes: dict[str, str]
     origin: str
     change: str = ""
 
@@ -59,6 +63,11 @@ class Opened:
     source: Source
     content: str
     split: Settled
+
+    @property
+    def settled(self) -> str:
+        """One name for the content and the split: another split of the same data has another."""
+        return digest.settled(self.content, self.split.hashes)
 
 
 Claim = Callable[[str, str, Sequence[str]], object]
@@ -164,6 +173,12 @@ def write_split(
             hint="Keep it, or replace it with --force; what was trained on it stays as it is.",
         )
     split = make_split(source.rows, scheme, seed)
+    empty = [part for part in PARTS if not split[part]]
+    if empty:
+        raise DataError(
+            f"By the scheme {scheme} {folder} would have no {' and no '.join(empty)} interactions.",
+            hint="Nothing was changed. Try --scheme leave-one-out, or add data.",
+        )
     for part in PARTS:
         write_pairs(folder / f".{part}.parquet", {part: split[part]}, parted=False)
     for part in PARTS:
@@ -190,9 +205,9 @@ def settled(source: Source, content: str, home: Path, seed: int) -> Settled:
         split = make_split(source.rows, "ratio", seed)
         record = {"scheme": "ratio", "seed": seed, **facts(content, split)}
         write_record(home, split, record)
-        return Settled(split, origin(record))
+        return Settled(split, record["hashes"], origin(record))
     if record["source"] == content:
-        return Settled(read_record(home, record), origin(record))
+        return Settled(read_record(home, record), record["hashes"], origin(record))
     if record["source"] not in source.history:
         raise DataError(
             f"The data in {source.name} changed after its split was made ({home}).",
@@ -201,15 +216,17 @@ def settled(source: Source, content: str, home: Path, seed: int) -> Settled:
         )
     pairs = {pair(one) for one in source.rows}
     growth = grown(read_record(home, record), pairs, record["seed"] or 0, RATIO)
-    write_record(home, growth.parts, {**record, **facts(content, growth.parts)})
-    return Settled(growth.parts, origin(record), told(growth.new, growth.gone))
+    record = {**record, **facts(content, growth.parts)}
+    write_record(home, growth.parts, record)
+    change = told(growth.new, growth.gone)
+    return Settled(growth.parts, record["hashes"], origin(record), change)
 
 
 def own(source: Source, content: str, home: Path, record: dict[str, Any] | None) -> Settled:
     split = {part: sorted(pairs) for part, pairs in (source.parts or {}).items()}
-    given, change = source.split_source or "", ""
-    if record is not None and (record["hashes"], record["source"]) == (hashes(split), content):
-        return Settled(split, given)
+    given, change, known = source.split_source or "", "", hashes(split)
+    if record is not None and (record["hashes"], record["source"]) == (known, content):
+        return Settled(split, known, given)
     if record is not None:
         before = read_record(home, record)
         trained = set(before["train"])
@@ -223,7 +240,7 @@ def own(source: Source, content: str, home: Path, record: dict[str, Any] | None)
         was, now = ({one for some in parts.values() for one in some} for parts in (before, split))
         change = told(len(now - was), len(was - now))
     write_record(home, split, {"scheme": given, "seed": None, **facts(content, split)})
-    return Settled(split, given, change)
+    return Settled(split, known, given, change)
 
 
 def told(new: int, gone: int) -> str:

@@ -62,7 +62,7 @@ def trained(place, name, finished, seed):
     nodes = np.random.default_rng(seed).normal(size=(50, 4)).astype(np.float32)
     (folder := place[1] / "runs" / name).mkdir(parents=True)
     runs.write_embeddings(folder, runs.Embeddings(arrays.users, arrays.items, nodes))
-    record = {"name": name, "digest": arrays.digest, "finished": finished}
+    record = {"name": name, "settled": arrays.settled, "finished": finished}
     runs.write_record(folder, record)
     return nodes
 

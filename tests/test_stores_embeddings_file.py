@@ -28,7 +28,7 @@ NONE = np.zeros((0, 2), dtype=np.int64)
 
 
 def arrays(users=("a", "b"), items=("x", "y", "z")):
-    return Arrays("data", "digest", list(users), list(items), NONE, NONE, NONE)
+    return Arrays("data", "digest", "settled", list(users), list(items), NONE, NONE, NONE)
 
 
 def write_npz(path, users, items, user_rows, item_rows):
@@ -108,6 +108,21 @@ def test_a_vector_that_is_no_number_is_named(name, value, tmp_path):
     rows[3, 1] = value
     path = WRITERS[name](tmp_path / name, ["a", "b"], ["x", "y", "z"], rows[:2], rows[2:])
     with pytest.raises(DataError, match=r"1 text embeddings hold NaN or infinity: item:y"):
+        read_embeddings(path, tmp_path, arrays())
+
+
+def test_complex_numbers_are_refused(tmp_path):
+    rows = np.ones((5, 3), dtype=np.complex64)
+    path = write_npz(tmp_path / "t.npz", ["a", "b"], ["x", "y", "z"], rows[:2], rows[2:])
+    with pytest.raises(DataError, match="complex numbers"):
+        read_embeddings(path, tmp_path, arrays())
+
+
+@BOTH
+def test_embeddings_without_a_number_are_refused(name, tmp_path):
+    rows = np.ones((5, 0), dtype=np.float32)
+    path = WRITERS[name](tmp_path / name, ["a", "b"], ["x", "y", "z"], rows[:2], rows[2:])
+    with pytest.raises(DataError, match="their width is 0"):
         read_embeddings(path, tmp_path, arrays())
 
 

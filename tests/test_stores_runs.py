@@ -30,7 +30,7 @@ ID = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), 
 
 
 def record(when="2026-01-01", **more):
-    return {"finished": when, "digest": "d", **more}
+    return {"name": "n", "finished": when, "settled": "d", **more}
 
 
 def run(workspace, name, *args, **more):
@@ -99,7 +99,7 @@ def test_embeddings_that_are_not_there_are_told(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{", "[]", '"words"', "null", '{"finished": 1}', '{"digest": "d"}', "\ufeff{}"]
+    "text", ["", "{", "[]", '"words"', "null", '{"finished": 1}', '{"settled": "d"}', "\ufeff{}"]
 )
 def test_a_record_that_is_none_is_told(text, tmp_path):
     (tmp_path / "run.json").write_text(text, "utf-8")
@@ -122,12 +122,23 @@ def test_a_run_is_found_by_its_name_and_the_newest_without_one(tmp_path):
     assert named(tmp_path, None, "d") == (new, record("2026-02-01"))
 
 
-def test_a_run_of_the_data_as_it_was_then_is_told_and_not_taken(tmp_path):
+def test_a_run_of_other_data_or_another_split_is_told_and_not_taken(tmp_path):
     run(tmp_path, "old", "2026-01-01")
-    with pytest.raises(StoreError, match="old was trained on the data as it was then"):
+    with pytest.raises(StoreError, match="old was trained on other data or another split"):
         named(tmp_path, None, "other")
-    with pytest.raises(StoreError, match="old was trained on the data as it was then"):
+    with pytest.raises(StoreError, match="old was trained on other data or another split"):
         named(tmp_path, "old", "other")
+
+
+def test_a_damaged_record_is_in_nobodys_way_but_is_told_where_it_is_what_was_asked_for(tmp_path):
+    damaged = run(tmp_path, "damaged") / "run.json"
+    damaged.write_text("{", "utf-8")
+    for name in ("damaged", None):
+        with pytest.raises(StoreError, match="is no record") as error:
+            named(tmp_path, name, "d")
+        assert "Repeat the command" in error.value.hint
+    good = run(tmp_path, "good")
+    assert named(tmp_path, None, "d")[0] == named(tmp_path, "good", "d")[0] == good
 
 
 def test_a_name_that_is_not_known_is_answered_with_those_that_are(tmp_path):

@@ -132,6 +132,16 @@ def test_a_forced_split_takes_the_place_of_files_in_another_format(folder, tmp_p
     assert not list(folder.glob("t*.csv"))
 
 
+def test_a_split_with_an_empty_part_is_not_written(tmp_path):
+    lines = [f"u0,i{i}" for i in range(5)]
+    (tmp_path / "interactions.csv").write_text("\n".join(["user_id,item_id", *lines]))
+    with pytest.raises(DataError, match="no val and no test interactions") as error:
+        write_split(tmp_path, "ratio")
+    assert "--scheme leave-one-out" in error.value.hint
+    assert [path.name for path in tmp_path.iterdir()] == ["interactions.csv"]
+    assert write_split(tmp_path, "leave-one-out") == {"train": 3, "val": 1, "test": 1}
+
+
 def test_writing_a_split_leaves_no_other_files(folder):
     write_split(folder)
     names = {path.name for path in folder.iterdir()}

@@ -232,10 +232,15 @@ def test_where_no_cold_node_is_in_the_test_there_is_nothing_to_tell():
 # Tuning
 
 
+def learner(task):
+    """What `tune` trains a try with: the seed 0."""
+    return lambda spec: run(task, spec, 0)[0]
+
+
 @pytest.mark.parametrize("align", ["contrastive", "generative"])
 def test_tuning_tries_the_whole_grid_and_takes_the_best_on_validation(task, align):
     spec, tried = replace(SPEC, align=align, plan=replace(SPEC.plan, epochs=2)), []
-    best = tune(task, spec, 0, lambda options, value: tried.append((options, value)))
+    best = tune(spec, learner(task), lambda options, value: tried.append((options, value)))
     grid = GRID[align]
     assert [(o["weight"], o["temperature"]) for o, _ in tried] == [
         (weight, temperature) for weight in grid["weight"] for temperature in grid["temperature"]
@@ -247,20 +252,15 @@ def test_tuning_tries_the_whole_grid_and_takes_the_best_on_validation(task, alig
     assert outcome.val[METRIC] == max(values)
 
 
-def test_tuning_keeps_the_other_options(task, monkeypatch):
-    seen, train = [], experiment.train_seed
-    monkeypatch.setattr(
-        experiment,
-        "train_seed",
-        lambda task, spec, *rest: seen.append(spec) or train(task, spec, *rest),
-    )
+def test_tuning_keeps_the_other_options(task):
+    seen, learn = [], learner(task)
     spec = replace(
         *(SPEC,),
         align="generative",
         align_options={"share": 0.3, "weight": 9.0},
         plan=Plan(epochs=1, batch=1000),
     )
-    tune(task, spec, 0, lambda *_: None)
+    tune(spec, lambda one: seen.append(one) or learn(one), lambda *_: None)
     assert {one.align_options["share"] for one in seen} == {0.3}
     assert {one.align_options["weight"] for one in seen} == set(GRID["generative"]["weight"])
 
@@ -268,7 +268,7 @@ def test_tuning_keeps_the_other_options(task, monkeypatch):
 @pytest.mark.parametrize("align", ["none", "fusion"])
 def test_what_has_no_weight_cannot_be_tuned(task, align):
     with pytest.raises(TrainingError, match=align) as error:
-        tune(task, replace(SPEC, align=align), 0, lambda *_: None)
+        tune(replace(SPEC, align=align), learner(task), lambda *_: None)
     assert "contrastive, generative" in error.value.hint
 
 

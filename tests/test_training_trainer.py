@@ -246,6 +246,17 @@ def test_saving_leaves_one_file(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.pt"]
 
 
+def test_a_full_disk_is_told_and_leaves_the_checkpoint_before(tmp_path):
+    path = tmp_path / "checkpoint.pt"
+    checkpoint.save(path, Progress(waited=1), "mine")
+    (tmp_path / "checkpoint.new").symlink_to("/dev/full")
+    with pytest.raises(StoreError, match="cannot be written") as error:
+        checkpoint.save(path, Progress(waited=2), "mine")
+    assert "Make room" in error.value.hint
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.pt"]
+    assert checkpoint.load(path, "mine").waited == 1
+
+
 def test_a_checkpoint_of_something_else_is_refused(tmp_path):
     checkpoint.save(tmp_path / "checkpoint.pt", Progress(), "theirs")
     with pytest.raises(StoreError, match="other data, text or settings") as error:
@@ -276,12 +287,13 @@ def test_a_checkpoint_that_would_run_something_is_refused_before_it_does(tmp_pat
     [
         lambda path: path.write_bytes(b""),
         lambda path: path.write_bytes(b"no checkpoint"),
+        lambda path: torch.save(torch.zeros(3), path),
         lambda path: path.write_bytes(path.read_bytes()[:-200]),
         lambda path: torch.save({"owner": "mine"}, path),
         lambda path: torch.save({"owner": "mine", "progress": {"epochs": [], "x": 1}}, path),
         lambda path: torch.save([1, 2], path),
     ],
-    ids=["empty", "text", "cut", "no-progress", "other-progress", "a-list"],
+    ids=["empty", "text", "a-tensor", "cut", "no-progress", "other-progress", "a-list"],
 )
 def test_a_damaged_checkpoint_is_told(tmp_path, damage):
     path = tmp_path / "checkpoint.pt"

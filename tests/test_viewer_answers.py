@@ -75,7 +75,7 @@ def test_a_node_that_was_not_trained_is_told(answers):
 
 
 class Data:
-    digest = "d"
+    settled = "d"
     users = {"u1": User("u1")}
     items = {"i1": Item("i1"), "i2": Item("i2")}
     training = (Interaction("u1", "i1"),)
@@ -88,7 +88,7 @@ def test_a_run_that_was_trained_anew_is_read_anew(tmp_path):
     def write(value, finished):
         nodes = np.full((3, 2), value, dtype=np.float32)
         runs.write_embeddings(folder, runs.Embeddings(["u1"], ["i1", "i2"], nodes))
-        runs.write_record(folder, {"name": "one", "digest": "d", "finished": finished})
+        runs.write_record(folder, {"name": "one", "settled": "d", "finished": finished})
 
     shelf = Shelf(tmp_path)
     write(1.0, "2026-01-01")

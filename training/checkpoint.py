@@ -11,12 +11,25 @@ import torch
 from errors import StoreError
 from training.trainer import Progress
 
+UNREADABLE = (OSError, RuntimeError, pickle.UnpicklingError, EOFError, LookupError, TypeError)
+
 
 def save(path: Path, progress: Progress, owner: str) -> None:
-    """Write `progress`; `owner` names settings, data and text, and is asked for by `load`."""
+    """Write `progress`; `owner` names settings, data and text, and is asked for by `load`.
+
+    Raises StoreError where it cannot be written; what was saved before is still there.
+    """
     fresh = path.with_suffix(".new")
-    torch.save({"owner": owner, "progress": progress.as_dict()}, fresh)
-    fresh.replace(path)
+    try:
+        torch.save({"owner": owner, "progress": progress.as_dict()}, fresh)
+        fresh.replace(path)
+    except (OSError, RuntimeError) as error:
+        # Of a full disk torch's writer says that a position was unexpected.
+        fresh.unlink(missing_ok=True)
+        raise StoreError(
+            f"{path} cannot be written: {error}",
+            hint="Make room, and repeat the command: it goes on from the last validation.",
+        ) from error
 
 
 def load(path: Path, owner: str) -> Progress:
@@ -30,7 +43,7 @@ def load(path: Path, owner: str) -> Progress:
         found = torch.load(path, map_location="cpu", weights_only=True)
         theirs, values = found["owner"], found["progress"]
         progress = Progress.from_dict(values)
-    except (OSError, RuntimeError, pickle.UnpicklingError, EOFError, KeyError, TypeError) as error:
+    except UNREADABLE as error:
         raise StoreError(
             f"{path} is no checkpoint of Hopscribe, or is damaged.",
             hint="Delete it, or say --fresh: the training begins anew.",

@@ -112,7 +112,7 @@ def device_of(name: str, group: Group = ALONE) -> torch.device:
         name = f"cuda:{group.local_rank}"
     try:
         device = torch.device(name)
-        torch.empty(1, device=device)
+        torch.ones(1, device=device).cpu()
     except (RuntimeError, AssertionError) as error:
         raise TrainingError(
             f"--device {name}: {str(error).splitlines()[0]}",
@@ -239,9 +239,11 @@ def _some(pairs: Pairs, mask_P: Tensor) -> Pairs:
 
 
 def tune(
-    task: Task, spec: Spec, seed: int, on_try: Callable[[dict[str, float], float], None]
+    spec: Spec,
+    learn: Callable[[Spec], Outcome],
+    on_try: Callable[[dict[str, float], float], None],
 ) -> dict[str, float]:
-    """The weight and temperature of GRID with the best validation Recall@20, one seed each.
+    """The weight and temperature of GRID with the best validation Recall@20; `learn` trains one.
 
     Raises TrainingError for an alignment that has neither.
     """
@@ -256,11 +258,7 @@ def tune(
     for weight in grid["weight"]:
         for temperature in grid["temperature"]:
             tried = {"weight": weight, "temperature": temperature}
-            options = {**spec.align_options, **tried}
-            outcome, _ = train_seed(
-                task, replace(spec, align_options=options), seed, Progress(), lambda _: None
-            )
-            value = outcome.val[METRIC]
+            value = learn(replace(spec, align_options={**spec.align_options, **tried})).val[METRIC]
             on_try(tried, value)
             if value > most:
                 best, most = tried, value

@@ -54,7 +54,7 @@ def desk(
     must_be_workspace(folder, data)
     with occupied(folder):
         loaded = load_training(data, folder / "split", settings.seed, partial(claim, folder))
-        place, record = runs.named(folder, run, loaded.digest)
+        place, record = runs.named(folder, run, loaded.settled)
         users = {id: row for row, id in enumerate(loaded.users)}
         items = {id: row for row, id in enumerate(loaded.items)}
         found = runs.read_embeddings(place, list(users), list(items))
@@ -251,16 +251,25 @@ def evaluate(
     hop: str | None,
     chroma: str | None = None,
 ) -> dict[str, Any]:
-    """Test metrics of a run (by name) or of a baseline: `pop`, `ease`, `text`."""
+    """Test metrics of a run (by name) or of a baseline: `pop`, `ease`, `text`.
+
+    A run that was tested without its validation items is so again.
+    """
     import torch
 
     from training import baselines, metrics
     from training.experiment import cold_tested, inner_product, tested
     from verbs import learning
 
+    if hop is not None and what != "text":
+        raise UsageError(f"--hop is for evaluate text: {what} reads none.")
+    if hop == "all":
+        raise UsageError("--hop all: text alone is tested hop by hop.", hint="Give a number.")
+    if penalty is not None and what != "ease":
+        raise UsageError(f"--penalty is for evaluate ease: {what} has none.")
     with learning.ground(data, workspace, chroma) as place:
         if what not in BASELINES:
-            folder, record = runs.named(place.folder, what, place.arrays.digest)
+            folder, record = runs.named(place.folder, what, place.arrays.settled)
             arrays = place.arrays
             nodes = torch.from_numpy(
                 runs.read_embeddings(folder, arrays.users, arrays.items).nodes_ND
@@ -270,13 +279,14 @@ def evaluate(
             return {
                 "of": record["name"],
                 "seed": record["seeds"][0]["seed"],
-                "test": tested(task, nodes, mask_val),
+                "test": tested(task, nodes, mask_val or record["settings"]["mask_val"]),
                 "cold": cold_tested(task, score, (nodes != 0).any(dim=-1)),
             }
-        text = learning.text_of(place, hop, None)[0] if what == "text" else learning.no_text(place)
+        text, told = learning.no_text(place), dict[str, Any](of=what)
+        if what == "text":
+            text, told["hop"] = learning.text_of(place, hop, None)
         task = learning.task_of(place, text, "cpu")
         hidden = [task.train, task.val] if mask_val else [task.train]
-        told: dict[str, Any] = {"of": what}
         if what == "pop":
             score, placed_N = baselines.popularity(task.graph), torch.ones(task.graph.nodes) > 0
         elif what == "text":

@@ -9,7 +9,7 @@ Of several processes (`training.group`) rank 0 alone touches files; the others g
 import hashlib
 import json
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from errors import UsageError
+from errors import StoreError, UsageError
 from settings import chroma_server, load
 from stores import runs
 from stores.arrays import Arrays, in_order, load_arrays
@@ -34,7 +34,6 @@ from training.experiment import (
     deviations,
     device_of,
     means,
-    paired,
     recommender,
     train_seed,
     tune,
@@ -43,6 +42,7 @@ from training.group import ALONE, Group
 from training.half import must_pay
 from training.step import walk
 from training.trainer import Epoch, Progress
+from verbs.against import against_none
 from verbs.places import must_be_folder, workspace_of
 
 Text = NDArray[np.float32]
@@ -76,6 +76,15 @@ class Board:
 
     say: Callable[[str], None]
     epoch: Callable[[int, Epoch], None]
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Where a run is kept, its name, and the hash of what its numbers follow from."""
+
+    folder: Path
+    name: str
+    owner: str
 
 
 @contextmanager
@@ -173,7 +182,7 @@ def _hop(place: Ground, hop: int) -> Text:
 
 
 def _number(hop: str) -> int:
-    if not hop.isdigit():
+    if not hop.isdecimal():
         raise UsageError(f"--hop {hop!r} is no hop.", hint="Give a number, or all.")
     return int(hop)
 
@@ -198,57 +207,75 @@ def train(place: Ground, lesson: Lesson, text: Text, label: str, board: Board) -
     task, spec, seeds = task_of(place, text, lesson.device), lesson.spec, lesson.seeds
     if spec.half:
         must_pay(task.graph.user_P.device)
-    if lesson.tune:
-        spec = _tuned(task, spec, seeds[0], board)
     if spec.plan.fanouts:
         # Before anything is written: a refusal must leave no run behind.
         walk(recommender(task, spec, seeds[0]).backbone, spec.plan.fanouts)
-    if task.group.rank:
-        for seed in seeds:
-            progress = Progress.from_dict(task.group.shared(None))
-            train_seed(task, spec, seed, progress, lambda _: None)
-        return {}
-    device = task.graph.user_P.device
-    owner = _owner(place.arrays, spec, text, [device.type, task.group.size])
-    name = f"{spec.backbone}-{spec.align}{'-shuffled' * spec.shuffled}-{label}-{owner[:8]}"
-    folder = place.folder / "runs" / name
+    fresh = set(seeds) if lesson.fresh else set()
+    if lesson.tune:
+        spec = _tuned(place, task, lesson, text, label, board)
+        fresh.discard(seeds[0])
+    kept = _run_folder(place, task, spec, text, label)
     outcomes, histories = [], {}
     for seed in seeds:
-        board.say(f"{name}, seed {seed}")
-        outcome, history, nodes = _seed(
-            folder / f"seed-{seed}", task, spec, seed, owner, lesson.fresh, board
-        )
+        board.say(f"{kept.name}, seed {seed}")
+        outcome, history, nodes = _seed(kept, task, spec, seed, seed in fresh, board)
         outcomes.append(outcome)
         histories[seed] = history
-        if seed == seeds[0]:
+        if seed == seeds[0] and not task.group.rank:
             arrays = place.arrays
-            runs.write_embeddings(folder, runs.Embeddings(arrays.users, arrays.items, nodes))
-    curves.draw(folder / "curves.png", name, histories)
+            runs.write_embeddings(kept.folder, runs.Embeddings(arrays.users, arrays.items, nodes))
+    if task.group.rank:
+        return {}
+    curves.draw(kept.folder / "curves.png", kept.name, histories)
     record = {
-        "name": name,
-        "digest": place.arrays.digest,
+        "name": kept.name,
+        "settled": place.arrays.settled,
         "backbone": spec.backbone,
         "align": spec.align,
         "shuffled": spec.shuffled,
         "hop": label,
-        "device": str(device),
+        "device": str(task.graph.user_P.device),
         "processes": task.group.size,
         "settings": json.loads(json.dumps(asdict(spec))),
         "seeds": [asdict(outcome) for outcome in outcomes],
         "finished": datetime.now(UTC).isoformat(),
     }
-    runs.write_record(folder, record)
-    return _summary(place, folder, record)
+    runs.write_record(kept.folder, {**record, "seeds": _with_earlier(kept, record)})
+    return _summary(place, kept.folder, record)
+
+
+def _with_earlier(kept: RunFolder, record: dict[str, Any]) -> list[dict[str, Any]]:
+    """The seeds of a record and those that an earlier command trained beside them."""
+    known: dict[int, dict[str, Any]] = {}
+    with suppress(StoreError):
+        earlier = runs.read_record(kept.folder)
+        if earlier["settled"] == record["settled"]:
+            known = {one["seed"]: one for one in earlier["seeds"]}
+    known |= {one["seed"]: one for one in record["seeds"]}
+    return [known[seed] for seed in sorted(known)]
+
+
+def _run_folder(place: Ground, task: Task, spec: Spec, text: Text, label: str) -> RunFolder:
+    device = task.graph.user_P.device
+    owner = _owner(place.arrays, spec, text, [device.type, task.group.size])
+    name = f"{spec.backbone}-{spec.align}{'-shuffled' * spec.shuffled}-{label}-{owner[:8]}"
+    return RunFolder(place.folder / "runs" / name, name, owner)
 
 
 def _seed(
-    folder: Path, task: Task, spec: Spec, seed: int, owner: str, fresh: bool, board: Board
+    kept: RunFolder, task: Task, spec: Spec, seed: int, fresh: bool, board: Board
 ) -> tuple[Outcome, list[Epoch], Text]:
+    """Train a seed from where its checkpoint stands, of which rank 0 tells the others."""
+    if task.group.rank:
+        progress = Progress.from_dict(task.group.shared(None))
+        outcome, nodes = train_seed(task, spec, seed, progress, lambda _: None)
+        return outcome, progress.epochs, nodes.cpu().numpy()
+    folder = kept.folder / f"seed-{seed}"
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "checkpoint.pt"
     if fresh:
         path.unlink(missing_ok=True)
-    progress = checkpoint.load(path, f"{owner}-{seed}")
+    progress = checkpoint.load(path, f"{kept.owner}-{seed}")
     task.group.shared(progress.as_dict())
     with curves.events(folder) as write:
 
@@ -257,20 +284,27 @@ def _seed(
             write(epoch)
             board.epoch(seed, epoch)
             if epoch.val is not None:
-                checkpoint.save(path, now, f"{owner}-{seed}")
+                checkpoint.save(path, now, f"{kept.owner}-{seed}")
 
         outcome, nodes = train_seed(task, spec, seed, progress, on_epoch)
     return outcome, progress.epochs, nodes.cpu().numpy()
 
 
-def _tuned(task: Task, spec: Spec, seed: int, board: Board) -> Spec:
+def _tuned(place: Ground, task: Task, lesson: Lesson, text: Text, label: str, board: Board) -> Spec:
+    """The spec with the best of the grid. Each try is kept where a run of its settings is kept."""
+    quiet = replace(board, epoch=lambda seed, one: None)
+
+    def learn(spec: Spec) -> Outcome:
+        kept = _run_folder(place, task, spec, text, label)
+        return _seed(kept, task, spec, lesson.seeds[0], lesson.fresh, quiet)[0]
+
     def tried(options: dict[str, float], value: float) -> None:
         words = ", ".join(f"{k} {v:g}" for k, v in options.items())
         board.say(f"tried {words}: validation recall@20 {value:.4f}")
 
-    best = tune(task, spec, seed, tried)
+    best = tune(lesson.spec, learn, tried)
     board.say("chosen: " + ", ".join(f"{k} {v:g}" for k, v in best.items()))
-    return replace(spec, align_options={**spec.align_options, **best})
+    return replace(lesson.spec, align_options={**lesson.spec.align_options, **best})
 
 
 def _owner(arrays: Arrays, spec: Spec, text: Text, machine: list[Any]) -> str:
@@ -296,28 +330,5 @@ def _summary(place: Ground, folder: Path, record: dict[str, Any]) -> dict[str, A
         "test": means([one["test"] for one in seeds]),
         "test_std": deviations([one["test"] for one in seeds]),
         "cold": means([one["cold"] for one in seeds]),
-        "against_none": _against_none(place, record),
+        "against_none": against_none(place.folder, record),
     }
-
-
-def _against_none(place: Ground, record: dict[str, Any]) -> dict[str, Any]:
-    """The paired test against the newest run without text of the same backbone and protocol."""
-    if record["align"] == "none":
-        return {}
-    same = ("plan", "mask_val")
-    for folder, other in runs.finished(place.folder):
-        if (other["align"], other["backbone"], other["device"], other["digest"]) == (
-            "none",
-            record["backbone"],
-            record["device"],
-            record["digest"],
-        ) and all(other["settings"][k] == record["settings"][k] for k in same):
-            test = paired(
-                {one["seed"]: one["test"] for one in record["seeds"]},
-                {one["seed"]: one["test"] for one in other["seeds"]},
-            )
-            matched = all(
-                other["settings"][k] == record["settings"][k] for k in ("backbone_options", "decay")
-            )
-            return {"run": str(folder), "same_backbone_settings": matched, **test} if test else {}
-    return {}

@@ -1,6 +1,7 @@
 """What a person sees of a training: a line per validation, tables of metrics and of items."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -9,6 +10,7 @@ from rich.text import Text
 
 from training.trainer import METRIC, Epoch
 from verbs.learning import Board
+from verbs.paper import plain
 
 
 def board() -> Board:
@@ -51,11 +53,15 @@ def show_scores(found: Mapping[str, Any]) -> None:
     console.print(table, highlight=False)
     for name, value in (found.get("cold") or {}).items():
         console.print(f"cold: {name} {value:.4g}", highlight=False)
-    if against and not against["same_backbone_settings"]:
-        console.print(
-            "Mind: the run without text has other backbone settings (--preset matched has not).",
-            highlight=False,
-        )
+    if against:
+        seeds = ", ".join(map(str, against["seeds"]))
+        console.print(f"vs {Path(against['run']).name}, seeds {seeds}", highlight=False)
+        if not against["same_backbone_settings"]:
+            console.print(
+                "Mind: that run has other backbone settings. Train one without text with those of "
+                "this run: the same flags and --preset matched, but no --align.",
+                highlight=False,
+            )
 
 
 def show_recall(found: Mapping[str, Any]) -> None:
@@ -72,7 +78,7 @@ def show_items(title: str, rows: Sequence[Mapping[str, Any]]) -> None:
     console.print(Text(title, style="bold"))
     for row in rows:
         name = f"{row['id']}  {row['title']}" if row.get("title") else str(row["id"])
-        console.print(Text(f"{row['score']:>8.3f}  {name}"))
+        console.print(Text(f"{row['score']:>8.3f}  {one_line(name)}"))
 
 
 def show_reasons(found: Mapping[str, Any]) -> None:
@@ -84,9 +90,14 @@ def show_reasons(found: Mapping[str, Any]) -> None:
     if found["paths"]:
         console.print(Text("Through the training graph:", style="bold"))
     for path in found["paths"]:
-        console.print(Text(f"{path['score']:>8.3f}  {' → '.join(path['nodes'])}"))
+        console.print(Text(f"{path['score']:>8.3f}  {one_line(' → '.join(path['nodes']))}"))
     for one in found["texts"]:
-        console.print(Text(f"\n{one['node']}, hop {one['hop']}", style="bold"))
-        console.print(Text(one["text"]))
+        console.print(Text(f"\n{one_line(one['node'])}, hop {one['hop']}", style="bold"))
+        console.print(Text("\n".join(map(one_line, one["text"].splitlines()))))
     if found["shared_words"]:
         console.print(Text("\nWords both descriptions have: " + ", ".join(found["shared_words"])))
+
+
+def one_line(text: str) -> str:
+    """A stranger's text for a terminal: nothing that acts on it, and no line break."""
+    return plain(" ".join(text.split()))

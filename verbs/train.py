@@ -1,5 +1,6 @@
 """The verbs that train, test and answer. `cli.py` adds them to its own."""
 
+import math
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +10,7 @@ from errors import UsageError
 from verbs.flags import SAMPLE, AsJson, Chroma, Data, Workspace, printed
 
 app = typer.Typer()
+MOST_DRAWN = 1_000_000
 
 RunName = Annotated[
     str | None, typer.Option("--run", help="A training run; the newest by default.")
@@ -38,7 +40,7 @@ def train(
     embeddings: Annotated[
         Path | None, typer.Option(help="Text embeddings from a file instead: .npz, .parquet, …")
     ] = None,
-    preset: Annotated[str, typer.Option(help="matched, paper, or paper:yelp.")] = "matched",
+    preset: Annotated[str, typer.Option(help="matched or paper, or as paper:yelp.")] = "matched",
     seeds: Annotated[int, typer.Option(min=1, help="How many: 0, 1, …")] = 1,
     shuffled: Annotated[
         bool, typer.Option("--shuffled", help="The control: each node has another node's text.")
@@ -80,10 +82,16 @@ def train(
 
     given = {"weight": weight, "temperature": temperature}
     given = {name: value for name, value in given.items() if value is not None}
+    _finite(**given, learning_rate=learning_rate)
     if given and align not in ("contrastive", "generative"):
         raise UsageError(f"--align {align} has no {' and no '.join(given)}.")
-    if shuffled and align == "none":
-        raise UsageError("--shuffled is for an alignment.", hint="Say --align contrastive.")
+    if given and tune:
+        raise UsageError(f"--tune chooses weight and temperature: leave --{' and --'.join(given)}.")
+    for flag, on in (("--shuffled", shuffled), ("--hop", hop), ("--embeddings", embeddings)):
+        if on and align == "none":
+            raise UsageError(f"{flag} is for an alignment.", hint="Say --align contrastive.")
+    if embeddings is not None and hop is not None:
+        raise UsageError("--hop chooses among the workspace's texts: leave it or --embeddings out.")
     found = settings_of(preset, data.resolve().name, backbone, align)
     spec = Spec(
         backbone=backbone,
@@ -104,10 +112,6 @@ def train(
     )
     with joined() as group, learning.ground(data, workspace, chroma, group) as place:
         text, label = learning.no_text(place), "no-text"
-        if embeddings is not None and hop is not None:
-            raise UsageError(
-                "--hop chooses among the workspace's texts: leave it or --embeddings out."
-            )
         if align != "none":
             text, label = learning.text_of(place, hop, embeddings)
         lesson = learning.Lesson(spec, list(range(seeds)), device, fresh, tune)
@@ -122,9 +126,18 @@ def train(
 
 def _fanouts(given: str | None) -> tuple[int, ...]:
     words = given.split(",") if given else []
-    if not all(word.strip().isdecimal() and int(word) for word in words):
-        raise UsageError(f"--fanout {given}: give a number above 0 for each layer, as 10,2,1.")
+    if not all(word.strip().isdecimal() and 0 < int(word) <= MOST_DRAWN for word in words):
+        raise UsageError(
+            f"--fanout {given}: give a number from 1 to {MOST_DRAWN:,} for each layer, as 10,2,1."
+        )
     return tuple(map(int, words))
+
+
+def _finite(**flags: float | None) -> None:
+    """Typer takes inf and nan for numbers, and a least value lets inf through."""
+    for name, value in flags.items():
+        if value is not None and not math.isfinite(value):
+            raise UsageError(f"--{name.replace('_', '-')} {value}: give a finite number.")
 
 
 @app.command()
@@ -143,6 +156,7 @@ def evaluate(
     """Test a trained run or a baseline: popularity, EASE, text alone."""
     from verbs import answers, scoreboard
 
+    _finite(penalty=penalty)
     found = answers.evaluate(data, workspace, what, mask_val, penalty, hop, chroma)
     scoreboard.show_scores(found)
     if as_json:

@@ -79,7 +79,7 @@ class Shelf:
 
     def run(self, name: str | None, data: Dataset) -> "Answers":
         """The run of this name, the newest for None. Raises UsageError where there is none."""
-        folder, record = runs.named(self._workspace, name, data.digest)
+        folder, record = runs.named(self._workspace, name, data.settled)
         key = (folder.name, str(record["finished"]))
         with self._reading:
             if key not in self._read:

@@ -127,10 +127,10 @@ def _hops(stored: Descriptions | None, asked: Asked, workspace: Path) -> list[in
 
 
 def _trained(workspace: Path, run: str | None, data: Data) -> Trained | None:
-    done = (record["digest"] for _, record in runs.finished(workspace))
-    if run is None and data.digest not in done:
+    done = (record["settled"] for _, record in runs.finished(workspace))
+    if run is None and data.settled not in done:
         return None
-    folder, record = runs.named(workspace, run, data.digest)
+    folder, record = runs.named(workspace, run, data.settled)
     found = runs.read_embeddings(folder, sorted(data.users), sorted(data.items))
     return Trained(str(record["name"]), found)
 

@@ -21,13 +21,16 @@ Vectors = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Data:
-    """Users and items by id, in the order of their row numbers; every interaction; its part."""
+    """Users and items by id, in the order of their row numbers; every interaction; its part.
+
+    `settled` names the data with its split.
+    """
 
     users: dict[str, Entity]
     items: dict[str, Entity]
     rows: list[Row]
     parts: dict[str, list[Pair]]
-    digest: str
+    settled: str
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,7 @@ def load(
     source, parts = whole.source, whole.split.parts
     users = {id: source.users[id] for id in by_row_number(source.users, "user")}
     items = {id: source.items[id] for id in by_row_number(source.items, "item")}
-    return Data(users, items, source.rows, parts, whole.content)
+    return Data(users, items, source.rows, parts, whole.settled)
 
 
 def counts(data: Data, described: Mapping[str, Layer]) -> dict[str, Any]:

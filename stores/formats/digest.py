@@ -32,6 +32,13 @@ def pairs(found: Iterable[tuple[str, str]]) -> str:
     return digest.hexdigest()
 
 
+def settled(content: str, parts: Mapping[str, str]) -> str:
+    """One hash for a data folder and its split, from that of its content and those of its parts."""
+    digest = hashlib.sha256()
+    add(digest, "settled", [content, *sorted(parts.items())])
+    return digest.hexdigest()
+
+
 def add(digest: Any, kind: str, values: Iterable[Any]) -> None:
     """JSON in ASCII, because its spelling of texts and numbers is the same in every Python."""
     rest = iter(values)
