@@ -8,7 +8,7 @@ curves.png        loss and validation by epoch;  events.* for TensorBoard in see
 
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,18 @@ class Embeddings:
     users: list[str]
     items: list[str]
     nodes_ND: NDArray[np.float32]
+
+
+@contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """What cannot be written meanwhile, as on a full disk, is told by a StoreError."""
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(
+            f"{folder} cannot be written: {error.strerror or error}.",
+            hint="Make room, and repeat the command: it goes on from its checkpoints.",
+        ) from error
 
 
 def write_record(folder: Path, record: dict[str, Any]) -> None:

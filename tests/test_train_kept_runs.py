@@ -78,6 +78,18 @@ def test_tuning_again_trains_nothing_again(cli, tmp_path):
     ]
 
 
+def test_a_full_disk_is_told_in_one_message_and_nothing_is_lost(cli, tmp_path):
+    place = ["--data", make(tmp_path / "data")]
+    first = cli("train", *place, *QUICK).summary
+    full = tmp_path / "home" / first["run"] / "embeddings.new.npz"
+    full.symlink_to("/dev/full")
+    done = cli("train", *place, *QUICK)
+    assert done.code == 2 and "No space left" in done.err and "Make room" in done.err
+    full.unlink()
+    again = cli("train", *place, *QUICK)
+    assert again.summary["test"] == first["test"] and "epoch" not in again.err
+
+
 def test_a_run_tested_without_validation_items_is_evaluated_so(cli, tmp_path):
     place = ["--data", make(tmp_path / "data")]
     masked = cli("train", *place, *QUICK, "--mask-val").summary

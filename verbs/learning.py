@@ -210,6 +210,14 @@ def train(place: Ground, lesson: Lesson, text: Text, label: str, board: Board) -
     if spec.plan.fanouts:
         # Before anything is written: a refusal must leave no run behind.
         walk(recommender(task, spec, seeds[0]).backbone, spec.plan.fanouts)
+    with runs.writing(place.folder / "runs"):
+        return _trained(place, task, lesson, text, label, board)
+
+
+def _trained(
+    place: Ground, task: Task, lesson: Lesson, text: Text, label: str, board: Board
+) -> dict[str, Any]:
+    spec, seeds = lesson.spec, lesson.seeds
     fresh = set(seeds) if lesson.fresh else set()
     if lesson.tune:
         spec = _tuned(place, task, lesson, text, label, board)
