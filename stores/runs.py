@@ -57,7 +57,9 @@ def read_record(folder: Path) -> dict[str, Any]:
     try:
         record = json.loads(path.read_text("utf-8"))
         record["name"], record["finished"], record["settled"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except KeyError as error:
+        raise StoreError(f"{path} has no {error}: is it an older Hopscribe's?", hint) from error
+    except (OSError, ValueError, TypeError) as error:
         raise StoreError(f"{path} is no record of a training run: {error}.", hint) from error
     return dict(record)
 

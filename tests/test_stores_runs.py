@@ -1,5 +1,6 @@
 """The folders of training runs: what is written comes back, what is damaged is told."""
 
+import json
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -98,9 +99,17 @@ def test_embeddings_that_are_not_there_are_told(tmp_path):
         read_embeddings(tmp_path, [], [])
 
 
-@pytest.mark.parametrize(
-    "text", ["", "{", "[]", '"words"', "null", '{"finished": 1}', '{"settled": "d"}', "\ufeff{}"]
-)
+@pytest.mark.parametrize("missing", ["name", "finished", "settled"])
+def test_a_record_of_an_older_version_is_told_with_what_to_do(missing, tmp_path):
+    run(tmp_path, "old")
+    found = {key: value for key, value in record().items() if key != missing}
+    (tmp_path / "runs" / "old" / "run.json").write_text(json.dumps(found), "utf-8")
+    with pytest.raises(StoreError, match=f"has no '{missing}'") as error:
+        named(tmp_path, "old", "d")
+    assert "Repeat the command" in error.value.hint
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '"words"', "null", "\ufeff{}"])
 def test_a_record_that_is_none_is_told(text, tmp_path):
     (tmp_path / "run.json").write_text(text, "utf-8")
     with pytest.raises(StoreError, match="no record of a training run"):

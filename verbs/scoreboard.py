@@ -25,6 +25,7 @@ def board() -> Board:
             f"seed {seed}  epoch {one.number:>4}  {terms}  {METRIC} {one.val[METRIC]:.4f}"
             f"  {one.seconds:.2f} s",
             highlight=False,
+            soft_wrap=True,
         )
 
     return Board(say=lambda words: console.print(words, highlight=False), epoch=epoch)
