@@ -202,7 +202,7 @@ def recall(arrays, align, fanouts):
     ("words", "told"),
     [
         (["--fanout", "3"], "--fanout has 1 numbers, and the backbone 3 layers"),
-        (["--fanout", "3,0,2"], "a number above 0"),
+        (["--fanout", "3,0,2"], "a number from 1 to 1,000,000"),
         (["--fanout", "3,2,2", "--backbone", "sgl"], "SGL needs the whole graph"),
     ],
 )
