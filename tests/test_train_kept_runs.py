@@ -3,15 +3,7 @@
 import json
 
 from tests.test_train_verbs import QUICK, text_file
-from tests.worlds import make
-
-
-def turned(data):
-    """Validation and test change places."""
-    path = data / "interactions.jsonl"
-    rows = path.read_text("utf-8")
-    swapped = rows.replace('"val"', '"?"').replace('"test"', '"val"').replace('"?"', '"test"')
-    path.write_text(swapped, "utf-8")
+from tests.worlds import make, turned
 
 
 def record_of(run, tmp_path):

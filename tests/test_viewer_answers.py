@@ -10,7 +10,7 @@ from settings import Settings
 from stores import runs
 from stores.datasets import Interaction, Item, User, load_training
 from stores.workspace import claim
-from tests.worlds import make
+from tests.worlds import make, turned
 from training import serving
 from training.serving import Trained
 from verbs.viewing import Answers, Shelf, embedder_of, sources
@@ -120,9 +120,7 @@ def test_a_split_that_changed_is_not_recorded_by_looking(tmp_path, monkeypatch):
     data, workspace = make(tmp_path / "data"), tmp_path / "ws"
     workspace.mkdir()
     load_training(data, workspace / "split", 0, partial(claim, workspace))
-    rows = (data / "interactions.jsonl").read_text("utf-8")
-    swapped = rows.replace('"val"', '"?"').replace('"test"', '"val"').replace('"?"', '"test"')
-    (data / "interactions.jsonl").write_text(swapped, "utf-8")
+    turned(data)
     before = (workspace / "split" / "split.json").read_bytes()
     assert sources(data, workspace, None).place() is not None
     assert (workspace / "split" / "split.json").read_bytes() == before

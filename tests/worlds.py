@@ -42,6 +42,14 @@ def make(folder: Path, users: int = 30, items: int = 20, per_user: int = 6, seed
     return folder
 
 
+def turned(data: Path) -> None:
+    """Let validation and test of a data folder change places."""
+    path = data / "interactions.jsonl"
+    rows = path.read_text("utf-8")
+    swapped = rows.replace('"val"', '"?"').replace('"test"', '"val"').replace('"?"', '"test"')
+    path.write_text(swapped, "utf-8")
+
+
 async def refined(data: Path, workspace: Path, url: str) -> None:
     """Profiles and one hop, by the server at `url`."""
     from agents.models.openai import OpenAIModel

@@ -76,7 +76,7 @@ def show_recall(found: Mapping[str, Any]) -> None:
 def show_items(title: str, rows: Sequence[Mapping[str, Any]]) -> None:
     """A line per item or node."""
     console = Console(stderr=True)
-    console.print(Text(title, style="bold"))
+    console.print(Text(one_line(title), style="bold"))
     for row in rows:
         name = f"{row['id']}  {row['title']}" if row.get("title") else str(row["id"])
         console.print(Text(f"{row['score']:>8.3f}  {one_line(name)}"))
@@ -85,7 +85,7 @@ def show_items(title: str, rows: Sequence[Mapping[str, Any]]) -> None:
 def show_reasons(found: Mapping[str, Any]) -> None:
     """Why an item ranks where it does for a user."""
     console = Console(stderr=True)
-    console.print(Text(found["summary"], style="bold"))
+    console.print(Text(one_line(found["summary"]), style="bold"))
     if found["nearest"]:
         show_items("Nearest of the user's own:", found["nearest"])
     if found["paths"]:
